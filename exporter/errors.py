@@ -1,10 +1,10 @@
 """Every error this program raises on purpose.
 
-    TokencostError
-    ├── ConfigError      the config file is wrong; carries every problem found, not the first
-    ├── ScrapeError      one target could not be read; carries the reason that becomes a label
-    ├── LedgerError      the ledger could not be opened, read or written
-    └── StartError       the process cannot start (port taken, file unreadable)
+TokencostError
+├── ConfigError      the config file is wrong; carries every problem found, not the first
+├── ScrapeError      one target could not be read; carries the reason that becomes a label
+├── LedgerError      the ledger could not be opened, read or written
+└── StartError       the process cannot start (port taken, file unreadable)
 """
 
 from __future__ import annotations

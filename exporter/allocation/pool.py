@@ -1,0 +1,152 @@
+"""One pool's money: what it costs, what of it was used, and by whom. Every tick closes exactly."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from exporter.allocation.lots import Lot, Lots, Seen
+from exporter.allocation.split import COMPUTE_TIME, WEIGHTS, Units, shares, static_units, timed_units
+from exporter.allocation.supply import Accrued, Supply
+from exporter.clock import NS
+from exporter.config.schema import Pool
+from exporter.ledger.changes import State
+from exporter.ledger.money import apportion
+from exporter.metering.usage import TokenKey, Usage
+from exporter.metering.window import Window
+from exporter.pricing.book import PriceBook
+
+# Seconds are counted when requests finish, tokens while they run: the window must be longer than the longest request.
+_TIMING_SPAN_NS = 3600 * NS
+
+Timing = dict[tuple[str, str], int]  # (model, token class) -> tokens, (model, phase) -> nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What one tick books for one pool. cost = spend + idle + growth of pending, in pico-USD, exactly."""
+
+    cost: dict[str, int]  # by resource
+    usage: Usage
+    spend: dict[TokenKey, int] = field(default_factory=dict)
+    idle: int = 0
+    gpu_ns: int = 0
+    busy_ns: int = 0
+    priced: bool = True  # False: tokens were used while no price was known
+
+
+class PoolBook:
+    """State of one pool: remainders, lots, how far its time is accrued, and the stretches nobody watched."""
+
+    def __init__(self, pool: Pool, prices: PriceBook, watched_since_ns: int, lifetime: Timing | None = None) -> None:
+        self.name = pool.name
+        self.watched_since_ns = watched_since_ns
+        self.accrued_to_ns = watched_since_ns
+        self.gaps: list[tuple[int, int]] = []  # Unix ns; time while the exporter was down, not proven to be paid for
+        self.method = WEIGHTS
+        self.lots = Lots(pool.claim_within)
+        self._clock_ns = 0
+        self._proven: list[tuple[int, int]] = []
+        self._timing: Window[tuple[str, str]] = Window(_TIMING_SPAN_NS)
+        self._lifetime: Timing = dict(lifetime or {})
+        self.pool = pool
+        self.supply = Supply(pool, prices)
+
+    def configure(self, pool: Pool, prices: PriceBook) -> None:
+        """Other prices, another split: the state stays."""
+        carry = self.supply.carry
+        self.pool = pool
+        self.supply = Supply(pool, prices)
+        self.supply.carry = carry
+        self.lots.horizon_ns = pool.claim_within
+
+    def state(self) -> State:
+        """What the ledger keeps."""
+        return {
+            "watched_since_ns": self.watched_since_ns,
+            "accrued_to_ns": self.accrued_to_ns,
+            "clock_ns": self._clock_ns,
+            "carry": self.supply.carry,
+            "gaps": self.gaps,
+            "lots": [[lot.at_ns, lot.cost, lot.gpu_ns, lot.priced] for lot in self.lots.queue],
+        }
+
+    def restore(self, state: State, now_wall_ns: int) -> None:
+        """Go on from what the ledger kept. The time since then is a gap: it costs only as far as it is proven."""
+        self.watched_since_ns = state["watched_since_ns"]
+        self._clock_ns = state["clock_ns"]
+        self.supply.carry = dict(state["carry"])
+        self.lots.queue = deque(Lot(at, cost, gpu, priced=priced) for at, cost, gpu, priced in state["lots"])
+        self.gaps = [(start, end) for start, end in state["gaps"]]
+        if state["accrued_to_ns"] < now_wall_ns:
+            self.gaps.append((state["accrued_to_ns"], now_wall_ns))
+        self.accrued_to_ns = now_wall_ns
+
+    def prove(self, process_start: float) -> None:
+        """An engine of this pool has been alive since then (Unix seconds): so much of the gaps was paid for (law 5)."""
+        alive_ns = round(process_start * NS)
+        left = []
+        for start, end in self.gaps:
+            proven = max(start, alive_ns)
+            if proven < end:
+                self._proven.append((proven, end))
+            if min(proven, end) > start:
+                left.append((start, min(proven, end)))
+        self.gaps = left
+
+    def tick(self, start_ns: int, end_ns: int, usage: Usage, seen: Seen) -> Booked:
+        """Accrue [start, end) of Unix time, and book what is known by now about who used it."""
+        self._clock_ns += end_ns - start_ns
+        self.accrued_to_ns = end_ns
+        stretches = [self.supply.accrue(start, end) for start, end in (*self._proven, (start_ns, end_ns))]
+        self._proven = []
+        cost = {resource: sum(part.cost[resource] for part in stretches) for resource in stretches[0].cost}
+        settled = self.lots.settle(self._lot(stretches), seen)
+        self._learn(usage)
+        used = {key: amount for key, amount in usage.tokens.items() if amount}
+        return Booked(
+            cost=cost,
+            usage=usage,
+            spend=self._split(settled.active.cost, used) if used else {},
+            idle=settled.idle.cost,
+            gpu_ns=sum(part.gpu_ns for part in stretches),
+            busy_ns=settled.active.gpu_ns,
+            priced=settled.active.priced or not used,
+        )
+
+    def close(self) -> int:
+        """The pool leaves the config: what is still queued was used by no one. Returns it, in pico-USD."""
+        return self.lots.flush().cost
+
+    def _lot(self, stretches: Iterable[Accrued]) -> Lot:
+        parts = list(stretches)
+        return Lot(
+            at_ns=self._clock_ns,
+            cost=sum(part.total for part in parts),
+            gpu_ns=sum(part.gpu_ns for part in parts),
+            priced=any(part.priced for part in parts),
+        )
+
+    def _learn(self, usage: Usage) -> None:
+        learnt: Timing = dict(usage.nanoseconds)  # type: ignore[arg-type]
+        for (_, model, token), amount in usage.tokens.items():
+            learnt[model, token] = learnt.get((model, token), 0) + amount
+        self._timing.add(self._clock_ns, learnt)
+        for key, amount in learnt.items():
+            self._lifetime[key] = self._lifetime.get(key, 0) + amount
+
+    def _split(self, amount: int, used: dict[TokenKey, int]) -> dict[TokenKey, int]:
+        parts = apportion(amount, shares(used, self._units({model for _, model, _ in used})))
+        return dict(zip(used, parts, strict=True))
+
+    def _units(self, models: set[str]) -> Units:
+        if self.pool.split == COMPUTE_TIME:
+            # The trailing window; after a restart, what the engines have said over their whole life.
+            for amounts in (self._timing.totals, self._lifetime):
+                units = timed_units(self.pool.weights, models, amounts)
+                if units is not None:
+                    self.method = COMPUTE_TIME
+                    return units
+        self.method = WEIGHTS
+        return static_units(self.pool.weights, models)

@@ -1,0 +1,59 @@
+"""How much of a pool's active cost each token class carries: units per token, per model.
+
+Two methods. `weights`: the ratios the user set. `compute_time`: the engine's own prefill and decode seconds, divided
+by the tokens they served, so that a token costs in proportion to the request-time its phase takes; inside a phase the
+classes keep the ratios of `weights` (a cached token costs weights.cache_read of an uncached one). Only sums of
+per-phase seconds will do: vLLM's request_time_per_output_token_seconds sums a mean per request, and splitting by it
+moves most of the cost to the wrong phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from exporter.config.schema import Weights
+from exporter.metering.usage import TokenKey
+from exporter.records import PROMPT_CLASSES, TOKEN_CLASSES, TokenClass
+
+COMPUTE_TIME, WEIGHTS = "compute_time", "weights"
+Units = Mapping[tuple[str, TokenClass], int]  # (model, class) -> units per token
+
+_SCALE = 10**9
+
+
+def static_units(weights: Weights, models: Iterable[str]) -> dict[tuple[str, TokenClass], int]:
+    """Units per token by the user's ratios, the same for every model."""
+    return {(model, token): _weight(weights, token) for model in models for token in TOKEN_CLASSES}
+
+
+def timed_units(
+    weights: Weights, models: Iterable[str], amounts: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, TokenClass], int] | None:
+    """Units per token from `amounts`: (model, class) -> tokens and (model, "prefill" | "decode") -> nanoseconds.
+
+    None when a model has no seconds or no tokens in one of the phases: then the seconds say nothing, and a model
+    measured in seconds cannot be compared with one measured in ratios.
+    """
+    units: dict[tuple[str, TokenClass], int] = {}
+    for model in models:
+        for phase, prompt in (("prefill", True), ("decode", False)):
+            classes = [token for token in TOKEN_CLASSES if (token in PROMPT_CLASSES) == prompt]
+            weighted = sum(amounts.get((model, token), 0) * _weight(weights, token) for token in classes)
+            nanoseconds = amounts.get((model, phase), 0)
+            if weighted <= 0 or nanoseconds <= 0:
+                return None
+            for token in classes:
+                units[model, token] = nanoseconds * _weight(weights, token) * _SCALE // weighted
+    return units
+
+
+def shares(tokens: Mapping[TokenKey, int], units: Units) -> list[int]:
+    """Units of each entry of `tokens`, in its order; plain token counts where no entry weighs anything."""
+    found = [amount * units[model, token] for (_, model, token), amount in tokens.items()]
+    return found if any(found) else list(tokens.values())
+
+
+def _weight(weights: Weights, token: TokenClass) -> int:
+    weight: Decimal = getattr(weights, token)
+    return round(weight * _SCALE)

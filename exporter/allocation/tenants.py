@@ -1,0 +1,47 @@
+"""Whose use it is: one name per tenant, a bounded number of them, and money for names beyond the bound in `_other`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from exporter.config.schema import Pool, Tenants
+from exporter.metering.labels import given, safe
+from exporter.records import DEFAULT_TENANT, OTHER, UNATTRIBUTED, Series
+
+_RESERVED = frozenset({DEFAULT_TENANT, UNATTRIBUTED, OTHER})
+
+
+class Admission:
+    """Names that may have series of their own: configured ones always, others first come, first served, for good."""
+
+    def __init__(self, config: Tenants, configured: Iterable[str], admitted: Iterable[str]) -> None:
+        self._limit = config.limit
+        self._aliases = config.aliases
+        self._always = _RESERVED | {config.aliases.get(name, name) for name in (*config.known, *configured)}
+        self._admitted = set(admitted) - self._always
+
+    def admit(self, name: str) -> str:
+        """The name to book under: the tenant's own, or `_other` when the bound is reached."""
+        if name in self._always or name in self._admitted:
+            return name
+        if len(self._admitted) + len(self._always - _RESERVED) >= self._limit:
+            return OTHER
+        self._admitted.add(name)
+        return name
+
+    def of(self, pool: Pool) -> Callable[[Series], str]:
+        """How to tell whose a series of that pool is."""
+        if pool.tenant is not None:
+            fixed = self._aliases.get(pool.tenant, pool.tenant)
+            return lambda _series: fixed
+        if not pool.tenant_label:
+            return lambda _series: DEFAULT_TENANT
+        labels = pool.tenant_label
+
+        def by_label(series: Series) -> str:
+            name = next((value for label in labels if (value := given(series.label(label)))), "")
+            name = safe(self._aliases.get(name, name))
+            # A label from outside must not be able to pose as one of our own names.
+            return self.admit(name) if name and name not in _RESERVED else UNATTRIBUTED
+
+        return by_label

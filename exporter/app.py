@@ -1,0 +1,235 @@
+"""The whole program, put together: config -> objects -> one group of named tasks.
+
+    pollers --readings--> Books --tick--> Store (commit) --> Exposition (render) --> Site --> Server
+
+Everything is built here and handed down. One lock orders what must not overlap: a tick, a reload, the last save.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from exporter import __version__
+from exporter.books import Books
+from exporter.clock import NS, Clock
+from exporter.config.load import load
+from exporter.config.schema import Config
+from exporter.errors import ConfigError, LedgerError, ScrapeError
+from exporter.health import Health
+from exporter.ledger.store import Store
+from exporter.publish.runtime import Runtime
+from exporter.publish.server import Server, Site
+from exporter.publish.snapshot import Snapshot
+from exporter.publish.view import View
+from exporter.publish.writer import Exposition
+from exporter.records import Instant, Reading
+from exporter.sources.fetch import Fetcher
+from exporter.sources.poller import Poller, spread
+from exporter.sources.target import Target, targets
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    config_file: Path
+    listen_address: str = ":9742"
+    telemetry_path: str = "/metrics"
+    storage_path: str = "data/ledger.db"
+    enable_lifecycle: bool = False
+
+
+class App:
+    """One exporter process. `run` returns after SIGTERM, SIGINT or `stop`, with the ledger saved."""
+
+    def __init__(self, options: Options, config: Config, clock: Clock) -> None:
+        self._options = options
+        self._config = config
+        self._clock = clock
+        self._started = clock.now()
+        self._stop = asyncio.Event()
+        self._tick_lock = asyncio.Lock()
+        self._tried = asyncio.Event()  # every target has been tried once
+        self._pollers: dict[Target, asyncio.Task[None]] = {}
+        self._health = Health()
+        self._site = Site()
+        self._exposition = Exposition(Runtime().block)
+        self._store = Store(options.storage_path)
+        # One worker, so that whatever touches the ledger or the page happens in order, even after a cancellation.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._saved_at: float | None = None  # Unix seconds of the last transaction
+        self._reloaded = (True, self._started.wall_ns / NS)  # the last reload worked; when one last did
+        self._save_works = True
+
+    def stop(self) -> None:
+        """Ask the program to save and end."""
+        self._stop.set()
+
+    async def run(self, on_listening: Callable[[str], None] | None = None) -> None:
+        """Serve until stopped. LedgerError or StartError when it cannot start."""
+        saved = await self._in_worker(self._store.open)
+        server = Server(
+            self._site,
+            telemetry_path=self._options.telemetry_path,
+            reload=self.reload if self._options.enable_lifecycle else None,
+        )
+        try:
+            address = await server.start(self._options.listen_address)
+            log.info("listening", extra={"address": address, "version": __version__})
+            if on_listening:
+                on_listening(address)
+            self._books = Books(self._config, saved, self._clock.now())
+            self._health.configure(targets(self._config))
+            try:
+                await self._serve()
+            finally:
+                async with self._tick_lock:
+                    await self._tick()
+                await server.stop()
+        finally:
+            await self._in_worker(self._store.close)
+            self._worker.shutdown()
+        log.info("stopped", extra={"ledger": self._options.storage_path})
+
+    async def _serve(self) -> None:
+        async with Fetcher() as self._fetcher, asyncio.TaskGroup() as self._tasks:
+            self._handle_signals()
+            self._start_pollers()
+            self._tasks.create_task(self._tick_for_ever(), name="tick")
+            await self._stop.wait()
+            for task in self._pollers.values():
+                task.cancel()
+
+    async def reload(self) -> None:
+        """Read the config again and swap to it; ConfigError leaves the old one at work."""
+        try:
+            today = datetime.fromtimestamp(self._clock.now().wall_ns / NS, UTC).date()
+            config = await asyncio.to_thread(load, self._options.config_file, today=today)
+        except ConfigError:
+            self._reloaded = (False, self._reloaded[1])
+            raise
+        async with self._tick_lock:
+            now = self._clock.now()
+            self._books.configure(config, now)
+            self._config = config
+            self._health.configure(targets(config))
+            self._reloaded = (True, now.wall_ns / NS)
+            self._start_pollers()
+            await self._tick()
+        log.info("config reloaded", extra={"file": str(self._options.config_file)})
+
+    # -- sources ----------------------------------------------------------------------------------------------------
+
+    def good(self, reading: Reading, seconds: float) -> None:
+        """A poller read a page (Sink)."""
+        self._books.observe(reading)
+        self._health.good(reading.target, reading.engine, reading.at, seconds)
+        self._note_tried()
+
+    def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None:  # noqa: ARG002 - Sink
+        """A poller could not read a page (Sink)."""
+        self._books.failed(target, error.reason)
+        self._health.failed(target, seconds, error)
+        self._note_tried()
+
+    def _note_tried(self) -> None:
+        if self._health.all_tried:
+            self._tried.set()
+
+    def _start_pollers(self) -> None:
+        wanted = targets(self._config)
+        offsets = spread(wanted)
+        for target in self._pollers.keys() - set(wanted):
+            self._pollers.pop(target).cancel()
+        for target in wanted:
+            if target not in self._pollers:
+                poller = Poller(target, self._fetcher, self._clock, self, offsets[target.name])
+                self._pollers[target] = self._tasks.create_task(poller.run(), name=f"poll {target.name}")
+
+    # -- ticks ------------------------------------------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        due = self._started.monotonic_ns + self._config.scrape.interval
+        await _first(self._stop.wait(), self._tried.wait(), self._clock.sleep_until(due))
+        due = self._clock.now().monotonic_ns
+        while not self._stop.is_set():
+            async with self._tick_lock:
+                await self._tick()
+            due = max(due + self._config.scrape.interval, self._clock.now().monotonic_ns)
+            await _first(self._stop.wait(), self._clock.sleep_until(due))
+
+    async def _tick(self) -> None:
+        """Book, commit, then publish: nothing that was seen can be unseen."""
+        now = self._clock.now()
+        self._books.tick(now)
+        changes = self._books.drain()
+        try:
+            await self._in_worker(self._store.save, changes)
+            self._saved_at = now.wall_ns / NS
+            if not self._save_works:
+                log.info("the ledger can be written again")
+            self._save_works = True
+        except LedgerError as error:
+            self._books.undrain(changes)
+            self._books.save_failed()
+            if self._save_works:
+                log.warning("cannot save the ledger: serving from memory, trying again", extra={"error": error})
+            self._save_works = False
+        view = View(now, self._started, self._books.accounts, self._gauges(now), self._health.statuses())
+        self._site.rendered = await self._in_worker(self._exposition.update, view)
+        self._site.snapshot = Snapshot(view)
+        self._site.ready = self._site.ready or self._health.all_tried
+
+    def _gauges(self, now: Instant) -> dict[str, dict[tuple[str, ...], float]]:
+        gauges = self._books.gauges(now) | self._health.gauges()
+        if self._saved_at is not None:
+            gauges["tokencost_ledger_last_save_timestamp_seconds"] = {(): self._saved_at}
+        gauges["tokencost_config_last_reload_successful"] = {(): float(self._reloaded[0])}
+        gauges["tokencost_config_last_reload_success_timestamp_seconds"] = {(): self._reloaded[1]}
+        build = (__version__, os.environ.get("TOKENCOST_REVISION", ""), platform.python_version())
+        gauges["tokencost_build_info"] = {build: 1.0}
+        return gauges
+
+    async def _in_worker(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, partial(work, *args, **kwargs))
+
+    # -- signals ----------------------------------------------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.create_task(self._reload_on_signal(), name="reload"))
+
+    async def _reload_on_signal(self) -> None:
+        try:
+            await self.reload()
+        except ConfigError as error:
+            for problem in error.problems:
+                log.warning("config not reloaded, the old one still serves", extra={"problem": problem})
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return when the first of them is done; the others are cancelled."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,118 @@
+"""The command line (CONTRACT.md section 1): flags, commands, exit codes. The only place that prints."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from exporter import __version__
+from exporter.app import App, Options
+from exporter.clock import SystemClock
+from exporter.config.load import load
+from exporter.config.schema import Config
+from exporter.errors import ConfigError, StartError, TokencostError
+from exporter.logs import start_logging
+
+_DEMO_ADDRESS = "127.0.0.1:9742"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 1 with one line (one per config error) on standard error."""
+    args = _parser().parse_args(argv)
+    start_logging(args.log_level, args.log_format)
+    try:
+        if args.command == "demo":
+            asyncio.run(_demo(args))
+        elif args.config_check:
+            config = _load(args.config_file)
+            print(f"{args.config_file} is valid: {_summary(config)}")
+        else:
+            asyncio.run(_serve(args))
+    except KeyboardInterrupt:
+        return 0
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return 1
+    except TokencostError as error:
+        print(f"tokencost-exporter: {error}", file=sys.stderr)
+        return 1
+    except BaseExceptionGroup:
+        logging.getLogger(__name__).exception("stopped by an error of its own; please report it")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokencost-exporter",
+        description="What a token costs right now, and who is spending it.",
+        allow_abbrev=False,
+    )
+    flag = parser.add_argument
+    flag("command", nargs="?", choices=("serve", "demo"), default="serve", help="serve (default), or a simulated fleet")
+    flag("--config.file", dest="config_file", type=Path, default=Path("tokencost.yml"), metavar="FILE")
+    flag("--config.check", dest="config_check", action="store_true", help="print every error of the config and exit")
+    flag("--web.listen-address", dest="listen_address", metavar="HOST:PORT", help="default :9742; port 0: a free one")
+    flag("--web.telemetry-path", dest="telemetry_path", default="/metrics", metavar="PATH")
+    flag("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
+    flag("--storage.path", dest="storage_path", default="data/ledger.db", metavar="FILE", help=":memory: keeps nothing")
+    flag("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"), default="info")
+    flag("--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt")
+    version = f"tokencost-exporter {__version__} (python {platform.python_version()})"
+    flag("--version", action="version", version=version)
+    return parser
+
+
+def _options(args: argparse.Namespace) -> Options:
+    return Options(
+        config_file=args.config_file,
+        listen_address=args.listen_address or ":9742",
+        telemetry_path=args.telemetry_path,
+        storage_path=args.storage_path,
+        enable_lifecycle=args.lifecycle,
+    )
+
+
+def _load(path: Path) -> Config:
+    return load(path, today=datetime.now(UTC).date())
+
+
+def _summary(config: Config) -> str:
+    endpoints = sum(len(pool.endpoints) for pool in config.pools)
+    return f"pools {len(config.pools)}, endpoints {endpoints}"
+
+
+async def _serve(args: argparse.Namespace) -> None:
+    await App(_options(args), _load(args.config_file), SystemClock()).run()
+
+
+async def _demo(args: argparse.Namespace) -> None:
+    from exporter.demo.serve import demo  # noqa: PLC0415 - loaded only where it is used
+
+    with tempfile.TemporaryDirectory(prefix="tokencost-demo-") as folder:
+        async with demo(SystemClock()) as text:
+            config = Path(folder, "tokencost.yml")
+            config.write_text(text)  # noqa: ASYNC240 - before anything runs
+            options = replace(_options(args), config_file=config, storage_path=str(Path(folder, "ledger.db")))
+            for address in [args.listen_address] if args.listen_address else [_DEMO_ADDRESS, "127.0.0.1:0"]:
+                try:
+                    app = App(replace(options, listen_address=address), _load(config), SystemClock())
+                    await app.run(on_listening=_announce)
+                except StartError:
+                    if address == _DEMO_ADDRESS and not args.listen_address:
+                        continue  # somebody has that port: take a free one
+                    raise
+                break
+
+
+def _announce(address: str) -> None:
+    print(f"The page: http://{address}/   the metrics: http://{address}/metrics   (Ctrl-C ends the demo)", flush=True)

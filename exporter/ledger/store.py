@@ -1,0 +1,244 @@
+"""The ledger on disk: SQLite in WAL mode, one transaction a tick, synced before it counts as saved.
+
+A kill at any instant restores the last tick. A file that is not a sound ledger is set aside under another name and
+said so; it is never written over. A disk that is full or read-only fails the save, not the process.
+All methods block: call them from a worker thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from exporter.errors import LedgerError
+from exporter.ledger.changes import Changes, Saved
+
+log = logging.getLogger(__name__)
+
+_VERSION = 1
+_ROWS_PER_FAMILY = 2**40  # an account's id is its family's id times this, plus its row
+_SCHEMA = """
+CREATE TABLE family   (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE account  (id INTEGER PRIMARY KEY, labels TEXT NOT NULL, value TEXT NOT NULL) STRICT;
+CREATE TABLE pool     (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
+CREATE TABLE target   (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
+CREATE TABLE baseline (id INTEGER PRIMARY KEY, target TEXT NOT NULL, series TEXT NOT NULL, raw REAL NOT NULL) STRICT;
+CREATE INDEX baseline_target ON baseline (target);
+"""  # value is text: a counter of pico-USD outgrows 64 bits at nine million dollars
+
+
+class Store:
+    """One ledger file. `open` first; `save` as often as you like; `close` last."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._memory = path == ":memory:"
+        self._db: sqlite3.Connection | None = None
+        self._lock_fd: int | None = None
+        self._families: dict[str, int] = {}
+        self._rows: dict[str, int] = {}  # accounts on disk, per family
+        self._baselines: dict[str, dict[str, int]] = {}  # target -> series key -> id
+        self._last_baseline = 0
+
+    def open(self) -> Saved:
+        """Everything the ledger holds. LedgerError when it is in use, too new, or cannot be reached at all."""
+        self._lock()
+        try:
+            return self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+                raise LedgerError(f"ledger {self._path}: {error}") from error
+            self._set_aside(error)
+            try:
+                return self._open()
+            except sqlite3.Error as again:
+                raise LedgerError(f"ledger {self._path}: {again}") from again
+
+    def save(self, changes: Changes) -> None:
+        """Write one tick, all of it or none. LedgerError when it could not be made durable."""
+        try:
+            if self._db is None:
+                self._connect()
+            with self._transaction() as db:
+                opened = self._write(db, changes)
+        except (sqlite3.Error, OSError) as error:
+            self._reconnect_next_time()
+            raise LedgerError(f"ledger {self._path}: {error}") from error
+        self._remember(changes, *opened)
+
+    def close(self) -> None:
+        """Fold the write-ahead log back and let go of the file."""
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _lock(self) -> None:
+        if self._memory or self._lock_fd is not None:
+            return
+        try:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            if Path(self._path).exists():  # a read-only disk: serve what is there, fail the saves
+                log.warning("ledger %s cannot be locked: %s", self._path, error)
+                return
+            raise LedgerError(f"ledger {self._path} cannot be created: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+            raise LedgerError(f"ledger {self._path} is in use by another process: one exporter per ledger") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
+        self._db = db
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    def _open(self) -> Saved:
+        self._families, self._rows, self._baselines, self._last_baseline = {}, {}, {}, 0
+        try:
+            db = self._connect()
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > _VERSION:
+                raise LedgerError(f"ledger {self._path} was written by a newer version (format {version})")
+            if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                with self._transaction():
+                    for statement in _SCHEMA.split(";"):
+                        db.execute(statement)
+                    db.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.OperationalError as error:
+            if _is_damage(error) or not Path(self._path).exists():
+                raise
+            log.warning("ledger %s cannot be written: %s", self._path, error)
+            db = self._db = sqlite3.connect(f"file:{quote(self._path)}?immutable=1", uri=True, check_same_thread=False)
+        check = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if check != "ok":
+            raise sqlite3.DatabaseError(check)
+        return self._load(db)
+
+    def _load(self, db: sqlite3.Connection) -> Saved:
+        saved = Saved()
+        self._families = {name: number for number, name in db.execute("SELECT id, name FROM family")}
+        names = {number: name for name, number in self._families.items()}
+        for number, labels, value in db.execute("SELECT id, labels, value FROM account ORDER BY id"):
+            family, row = names[number // _ROWS_PER_FAMILY], number % _ROWS_PER_FAMILY
+            rows = saved.accounts.setdefault(family, [])
+            if row != len(rows):
+                raise sqlite3.DatabaseError(f"account {number} is out of order")
+            rows.append((tuple(json.loads(labels)), int(value)))
+        self._rows = {family: len(rows) for family, rows in saved.accounts.items()}
+        saved.pools = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM pool")}
+        saved.targets = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM target")}
+        for number, target, series, raw in db.execute("SELECT id, target, series, raw FROM baseline"):
+            saved.baselines.setdefault(target, {})[series] = raw
+            self._baselines.setdefault(target, {})[series] = number
+            self._last_baseline = max(self._last_baseline, number)
+        return saved
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        db = self._db
+        if db is None:
+            raise LedgerError(f"ledger {self._path} is closed")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+
+    def _write(self, db: sqlite3.Connection, changes: Changes) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+        families = dict(self._families)
+        for family in {family for family, *_ in changes.accounts} - families.keys():
+            families[family] = max(families.values(), default=0) + 1
+            db.execute("REPLACE INTO family (id, name) VALUES (?, ?)", (families[family], family))
+        opened, moved = [], []
+        for family, row, labels, value in changes.accounts:
+            number = families[family] * _ROWS_PER_FAMILY + row
+            if row < self._rows.get(family, 0):
+                moved.append((str(value), number))
+            else:
+                opened.append((number, json.dumps(labels), str(value)))
+        db.executemany("UPDATE account SET value = ? WHERE id = ?", moved)
+        # REPLACE: a commit that reported an error may have reached the disk all the same, and is then written again.
+        db.executemany("REPLACE INTO account (id, labels, value) VALUES (?, ?, ?)", opened)
+        for table, states in (("pool", changes.pools), ("target", changes.targets)):
+            db.executemany(
+                f"REPLACE INTO {table} (name, state) VALUES (?, ?)",  # noqa: S608 - one of two literals
+                [(name, json.dumps(state)) for name, state in states.items() if state is not None],
+            )
+            gone = [(name,) for name, state in states.items() if state is None]
+            db.executemany(f"DELETE FROM {table} WHERE name = ?", gone)  # noqa: S608 - likewise
+        return families, self._write_baselines(db, changes)
+
+    def _write_baselines(self, db: sqlite3.Connection, changes: Changes) -> dict[str, dict[str, int]]:
+        gone = changes.dropped | {target for target, state in changes.targets.items() if state is None}
+        db.executemany("DELETE FROM baseline WHERE target = ?", [(target,) for target in gone])
+        last, opened, moved = self._last_baseline, [], []
+        added: dict[str, dict[str, int]] = {}
+        for target, values in changes.baselines.items():
+            numbers = {} if target in gone else self._baselines.get(target, {})
+            for series, raw in values.items():
+                if (number := numbers.get(series)) is not None:
+                    moved.append((raw, number))
+                else:
+                    last += 1
+                    added.setdefault(target, {})[series] = last
+                    opened.append((last, target, series, raw))
+        db.executemany("UPDATE baseline SET raw = ? WHERE id = ?", moved)
+        db.executemany("REPLACE INTO baseline (id, target, series, raw) VALUES (?, ?, ?, ?)", opened)
+        return added
+
+    def _remember(self, changes: Changes, families: dict[str, int], added: dict[str, dict[str, int]]) -> None:
+        self._families = families
+        for family, row, _, _ in changes.accounts:
+            self._rows[family] = max(self._rows.get(family, 0), row + 1)
+        for target in changes.dropped | {target for target, state in changes.targets.items() if state is None}:
+            self._baselines.pop(target, None)
+        for target, numbers in added.items():
+            self._baselines.setdefault(target, {}).update(numbers)
+            self._last_baseline = max(self._last_baseline, *numbers.values())
+
+    def _reconnect_next_time(self) -> None:
+        if self._db is not None and not self._memory:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _set_aside(self, error: Exception) -> None:
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        aside = f"{self._path}.damaged-{stamp}"
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
+        except OSError as failed:
+            raise LedgerError(f"ledger {self._path} is damaged ({error}) and cannot be set aside: {failed}") from failed
+        log.error(
+            "ledger %s is damaged (%s): set aside as %s; counters start again from zero", self._path, error, aside
+        )
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

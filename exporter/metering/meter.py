@@ -1,0 +1,171 @@
+"""One target's meter: readings in, use since the last reading out (CONTRACT.md section 5, laws 3, 4 and 6).
+
+Deltas are taken per series and per target before anything is summed. What cannot be known is not guessed: the first
+sight of a target is a baseline, and a page that cannot be this target's next one is refused whole.
+"""
+
+from __future__ import annotations
+
+from exporter.clock import NS
+from exporter.errors import Reason, ScrapeError
+from exporter.metering.delta import fell, grown
+from exporter.metering.route import Route, Router, Scope
+from exporter.metering.usage import Gauges, TokenKey, Usage
+from exporter.records import Instant, Reading, Series
+from exporter.sources.engine import Engine
+
+# How far an engine's clock may be from ours before its start time stops being evidence.
+_CLOCK_SKEW_NS = 60 * NS
+# Exporters that compute their start time from the boot time see it move when the machine's clock is stepped.
+_START_WOBBLE_SECONDS = 5.0
+# A start time that cannot be right is believed after so many pages in a row: then it is the engine's clock that is off.
+_STUBBORN_PAGES = 10
+# Series of one process, absent ones included: their baselines are kept for when they return.
+MAX_SERIES = 200_000
+
+
+class Meter:
+    """The public attributes are what the ledger keeps; they change only when a reading is accepted whole."""
+
+    def __init__(self, engine: Engine, scope: Scope) -> None:
+        self.baselines: dict[str, float] = {}  # series key -> last raw value
+        self.process_start: float | None = None  # Unix seconds, as the page says
+        self.last_seen_ns: int | None = None  # Unix; None: never seen, so the next reading is the first
+        # Classes that are differences (input = prompt - cached) may dip below zero for a page while the engine writes
+        # its counters one after the other; the dip is owed and taken from what comes next.
+        self.owed: dict[TokenKey, int] = {}
+        self.unsaved: set[str] = set()  # baselines that moved since the ledger took them
+        self.dropped = True  # the ledger must drop its older baselines of this target first
+        self.touched = False
+        self.gauges = Gauges()
+        self.configure(engine, scope)
+        self._usage = Usage()
+        self._opened: set[object] = set()
+        self._known: set[str] = set()
+        self._last: Instant | None = None
+        self._impossible: tuple[float, int] = (0.0, 0)
+
+    def configure(self, engine: Engine, scope: Scope) -> None:
+        """Another table or another config: same baselines, other accounts for what grows from here."""
+        self.engine, self.scope = engine, scope
+        self._router = Router(engine, scope)
+        self._opened = set()
+
+    def restore(
+        self, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: dict[TokenKey, int]
+    ) -> None:
+        """Go on from what the ledger kept."""
+        self.baselines, self.process_start, self.last_seen_ns, self.owed = baselines, process_start, seen_ns, owed
+        self._known = {key.partition("{")[0] for key in baselines}
+        self.dropped = False
+
+    def take(self) -> Usage:
+        """What was used since the last take."""
+        usage, self._usage = self._usage, Usage()
+        return usage
+
+    def observe(self, reading: Reading) -> None:
+        """Take one reading. Raises ScrapeError, and changes nothing, when the page cannot be this target's next one."""
+        first = self.last_seen_ns is None
+        restarted, adopted = self._judge(reading)
+        known: set[str] = set() if restarted or adopted else self._known
+        counters = self._router.counters(reading.samples, known)
+        if not (first or adopted or restarted or self._same_process(reading)) and self.engine.one_process:
+            # No start time to go by. Whatever counted up may have done so from zero, if anything counted down.
+            restarted = any(
+                route.phase is None and fell(self.baselines.get(series.key, 0.0), value)
+                for series, (route, value) in counters.items()
+            )
+        if (
+            len(self.baselines) + len(counters) > MAX_SERIES
+            and len(self.baselines.keys() | _keys(counters)) > MAX_SERIES
+        ):
+            raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
+
+        baseline_only = adopted or (first and not self._began_while_watched(reading))
+        usage = Usage(readings=1)
+        moved: dict[str, float] = {}
+        tokens: dict[TokenKey, int] = {} if restarted or adopted else dict(self.owed)
+        for series, (route, value) in counters.items():
+            last = self.baselines.get(series.key)
+            growth = 0.0 if baseline_only else grown(last, value, restarted=restarted)
+            if last is not None and not restarted and fell(last, value):
+                usage.resets += 1
+            if last is None or restarted or adopted or growth:
+                moved[series.key] = value
+            self._count(route, growth, tokens, usage)
+        usage.resets += restarted
+        owed = {key: amount for key, amount in tokens.items() if amount < 0}
+        self._collect(tokens, usage)
+
+        if restarted or adopted:
+            self.baselines, self.unsaved, self.dropped = {}, set(), True
+            self._known = set()
+        self._known.update(series.name for series in counters)
+        self.baselines.update(moved)
+        self.unsaved.update(moved)
+        self.owed = owed
+        self.process_start = reading.process_start
+        self.last_seen_ns, self._last, self.touched = reading.at.wall_ns, reading.at, True
+        self._usage.merge(usage)
+        self._read_gauges(reading)
+
+    def _same_process(self, reading: Reading) -> bool:
+        return reading.process_start is not None and reading.process_start == self.process_start
+
+    def _began_while_watched(self, reading: Reading) -> bool:
+        start = reading.process_start
+        return start is not None and start * NS > self.scope.watched_since_ns
+
+    def _judge(self, reading: Reading) -> tuple[bool, bool]:
+        """(the process restarted, its counters are a new baseline), by its start time alone."""
+        start, before = reading.process_start, self.process_start
+        if self.last_seen_ns is None or start is None or before is None or start == before:
+            self._impossible = (0.0, 0)
+            return False, False
+        alive_ns = self.last_seen_ns
+        if self._last is not None:  # on the monotonic clock, so that a step of ours is no evidence
+            alive_ns = reading.at.wall_ns - (reading.at.monotonic_ns - self._last.monotonic_ns)
+        if start > before and start * NS > alive_ns - _CLOCK_SKEW_NS:
+            return True, False
+        if abs(start - before) < _START_WOBBLE_SECONDS:
+            return False, False
+        seen = self._impossible[1] + 1 if self._impossible[0] == start else 1
+        self._impossible = (start, seen)
+        if seen >= _STUBBORN_PAGES:
+            return False, True
+        raise ScrapeError(
+            Reason.SEVERAL_PROCESSES,
+            "its start time changed to one before the last good scrape: the address answers for several processes "
+            "in turn (give each replica its own endpoint), or the engine's clock is off by more than a minute",
+        )
+
+    def _count(self, route: Route, growth: float, tokens: dict[TokenKey, int], usage: Usage) -> None:
+        if route.phase is not None:
+            usage.nanoseconds[route.phase] = usage.nanoseconds.get(route.phase, 0) + round(growth * NS)
+        elif route.request is not None:
+            usage.requests[route.request] = usage.requests.get(route.request, 0) + round(growth)
+        else:
+            for key, sign in route.tokens:
+                tokens[key] = tokens.get(key, 0) + sign * round(growth)
+
+    def _collect(self, tokens: dict[TokenKey, int], usage: Usage) -> None:
+        for key, amount in tokens.items():
+            if amount > 0 or key not in self._opened:
+                usage.tokens[key] = max(0, amount)
+                self._opened.add(key)
+
+    def _read_gauges(self, reading: Reading) -> None:
+        running, waiting, kv_cache = (
+            self._router.gauge(signal, reading.samples)
+            for signal in (self.engine.running, self.engine.waiting, self.engine.kv_cache)
+        )
+        self.gauges = Gauges(
+            running=sum(running) if running else None,
+            waiting=sum(waiting) if waiting else None,
+            kv_cache=sum(kv_cache) / len(kv_cache) if kv_cache else None,
+        )
+
+
+def _keys(counters: dict[Series, tuple[Route, float]]) -> set[str]:
+    return {series.key for series in counters}

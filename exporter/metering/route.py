@@ -1,0 +1,108 @@
+"""What each series of a page counts for, worked out once per series from the engine's table and the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from exporter.metering.labels import given, safe
+from exporter.metering.usage import TokenKey
+from exporter.records import PROMPT_CLASSES, Phase, Role, Samples, Series, TokenClass
+from exporter.sources.engine import Engine, Seconds, Signal, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the config says about a target, as far as metering cares."""
+
+    role: Role
+    model: str  # the model's name when the page has none
+    tenant: Callable[[Series], str]  # whose a series is
+    watched_since_ns: int  # Unix: since when its pool is being watched
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one series' growth goes. Exactly one of the three is set, or none: the counter is not wanted here."""
+
+    tokens: tuple[tuple[TokenKey, int], ...] = ()  # account, +1 or -1
+    request: tuple[str, str] | None = None
+    phase: tuple[str, Phase] | None = None
+
+
+class Router:
+    """The table of one engine, read for one target."""
+
+    def __init__(self, engine: Engine, scope: Scope) -> None:
+        self._engine = engine
+        self._scope = scope
+        counters: tuple[Signal, ...] = (*engine.tokens, *engine.requests, *engine.seconds)
+        self._signals = {name: signal for signal in counters for name in signal.names}
+        self._alternatives = tuple(signal.names for signal in counters if len(signal.names) > 1)
+        self._routes: dict[Series, Route | None] = {}
+
+    def counters(self, samples: Samples, known: frozenset[str] | set[str]) -> dict[Series, tuple[Route, float]]:
+        """The page's counters with where they go, tokens and requests rounded to whole ones.
+
+        Where one signal stands on the page under several names, the name already being counted (`known`) goes on
+        being counted, else the newest: never both.
+        """
+        names = {series.name for series in samples}
+        unwanted: set[str] = set()
+        for alternatives in self._alternatives:
+            present = [name for name in alternatives if name in names]
+            if len(present) > 1:
+                keep = next((name for name in present if name in known), present[0])
+                unwanted.update(name for name in present if name != keep)
+        if len(self._routes) > 2 * len(samples) + 1024:
+            self._routes.clear()  # series that went away
+        found: dict[Series, tuple[Route, float]] = {}
+        for series, value in samples.items():
+            try:
+                route = self._routes[series]
+            except KeyError:
+                route = self._routes[series] = self._route(series)
+            if route is not None and series.name not in unwanted:
+                found[series] = (route, value if route.phase else float(round(value)))
+        return found
+
+    def gauge(self, signal: Signal | None, samples: Samples) -> list[float]:
+        """The page's values of a gauge, under the first of its names that is there."""
+        for name in signal.names if signal else ():
+            values = [value for series, value in samples.items() if series.name == name and _takes(signal, series)]
+            if values:
+                return values
+        return []
+
+    def _route(self, series: Series) -> Route | None:
+        engine, role = self._engine, self._scope.role
+        signal = self._signals.get(series.name)
+        if signal is None or not _takes(signal, series):
+            return None
+        if role == "any" and engine.role_label and series.label(engine.role_label) == "prefill":
+            return None  # the decode side counts the same prompt again; configure roles to split them
+        tenant = self._scope.tenant(series)
+        model = safe(given(series.label(engine.model_label)) if engine.model_label else "") or self._scope.model
+        if isinstance(signal, Tokens):
+            moves = _role_moves(signal.moves, role)
+            return Route(tokens=tuple(((tenant, model, token), sign) for token, sign in moves)) if moves else None
+        if isinstance(signal, Seconds):
+            done_elsewhere = {"any": None, "prefill": "decode", "decode": "prefill"}[role]
+            return None if signal.phase == done_elsewhere else Route(phase=(model, signal.phase))
+        return None if role == "prefill" else Route(request=(tenant, model))
+
+
+def _takes(signal: Signal | None, series: Series) -> bool:
+    return (
+        signal is not None
+        and all(series.label(label) == value for label, value in signal.only)
+        and not any(series.label(label) == value for label, value in signal.skip)
+    )
+
+
+def _role_moves(moves: Iterable[tuple[TokenClass, int]], role: Role) -> list[tuple[TokenClass, int]]:
+    # Disaggregated serving counts the prompt on both sides and one output token on the prefill side: the prompt is
+    # taken from where it was computed, the output from where it was generated.
+    if role == "any":
+        return list(moves)
+    return [(token, sign) for token, sign in moves if (token in PROMPT_CLASSES) == (role == "prefill")]

@@ -1,0 +1,40 @@
+"""What one target's meter hands on: integers of what was used, and the last page's gauges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from exporter.records import Phase, TokenClass
+
+TokenKey = tuple[str, str, TokenClass]  # (tenant, model, class)
+
+
+@dataclass(slots=True)
+class Usage:
+    """What was used since the last take. Zero entries say that the account exists."""
+
+    tokens: dict[TokenKey, int] = field(default_factory=dict)
+    requests: dict[tuple[str, str], int] = field(default_factory=dict)  # (tenant, model)
+    nanoseconds: dict[tuple[str, Phase], int] = field(default_factory=dict)  # (model, phase): request-time
+    resets: int = 0
+    readings: int = 0
+
+    def merge(self, other: Usage) -> None:
+        """Add `other` to this one."""
+        for token, amount in other.tokens.items():
+            self.tokens[token] = self.tokens.get(token, 0) + amount
+        for request, amount in other.requests.items():
+            self.requests[request] = self.requests.get(request, 0) + amount
+        for phase, amount in other.nanoseconds.items():
+            self.nanoseconds[phase] = self.nanoseconds.get(phase, 0) + amount
+        self.resets += other.resets
+        self.readings += other.readings
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What the last good page said about now; None where the engine does not say."""
+
+    running: float | None = None
+    waiting: float | None = None
+    kv_cache: float | None = None

@@ -1,0 +1,121 @@
+"""The fleet on real HTTP: every engine on its own port, refusing while it is down, back on the same port after."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+import yaml
+
+from exporter.clock import NS
+from exporter.demo.fleet import demo_fleet
+from exporter.demo.serve import STEP_NS, demo, demo_config, drive, serve_fleet
+from exporter.records import Instant
+from tests.demo.pages import value
+
+START = 1_800_000_000
+
+
+class StepClock:
+    """Jumps to whatever time is waited for, `steps` times, and then stands still."""
+
+    def __init__(self, steps: int) -> None:
+        self.at = Instant(5 * NS, START * NS)
+        self.left = steps
+        self.stopped = asyncio.Event()
+
+    def now(self) -> Instant:
+        return self.at
+
+    async def sleep_until(self, monotonic_ns: int) -> None:
+        if not self.left:
+            self.stopped.set()
+            await asyncio.Event().wait()
+        self.left -= 1
+        self.at = Instant(monotonic_ns, self.at.wall_ns + monotonic_ns - self.at.monotonic_ns)
+        await asyncio.sleep(0)
+
+
+async def read(session: aiohttp.ClientSession, url: str) -> bytes:
+    async with session.get(url) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/plain"
+        return await answer.read()
+
+
+async def test_the_pages_are_served_as_the_world_moves() -> None:
+    fleet = demo_fleet(START)
+    async with serve_fleet(fleet) as urls, aiohttp.ClientSession() as session:
+        assert urls.keys() == fleet.engines.keys()
+        assert len(set(urls.values())) == len(urls)
+        for step in range(1, 121):
+            fleet.advance(0.25, START + step / 4)
+        for name, url in urls.items():
+            page = await read(session, url)
+            assert page == fleet.engines[name].page()
+        assert value(await read(session, urls["chat-70b-any-0"]), "vllm:generation_tokens_total") > 0
+
+
+async def test_an_engine_that_is_down_drops_connections_and_comes_back_on_its_port() -> None:
+    fleet = demo_fleet(START)
+    async with serve_fleet(fleet) as urls, aiohttp.ClientSession() as session:
+        await read(session, urls["chat-70b-any-0"])
+        fleet.workers["chat-70b-any-0"].stop()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await read(session, urls["chat-70b-any-0"])
+        await read(session, urls["chat-70b-any-1"])
+        fleet.workers["chat-70b-any-0"].restart(START + 30)
+        page = await read(session, urls["chat-70b-any-0"])
+        assert value(page, "process_start_time_seconds") == START + 30
+
+
+async def test_the_ports_are_closed_afterwards() -> None:
+    async with serve_fleet(demo_fleet(START)) as urls:
+        pass
+    async with aiohttp.ClientSession() as session:
+        for url in urls.values():
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await read(session, url)
+
+
+async def test_the_driver_moves_the_world_along_with_the_clock() -> None:
+    driven, by_hand = demo_fleet(START), demo_fleet(START)
+    clock = StepClock(40)
+    driver = asyncio.create_task(drive(driven, clock))
+    await asyncio.wait_for(clock.stopped.wait(), 30)
+    driver.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await driver
+    for step in range(1, 41):
+        by_hand.advance(0.25, START + step * STEP_NS / NS)
+    assert [engine.page() for engine in driven.engines.values()] == [e.page() for e in by_hand.engines.values()]
+    assert sum(driven.truth.values()) > 0
+
+
+async def test_the_demo_yields_a_config_whose_endpoints_answer() -> None:
+    clock = StepClock(8)
+    async with demo(clock) as text, aiohttp.ClientSession() as session:
+        config = yaml.safe_load(text)
+        await asyncio.wait_for(clock.stopped.wait(), 30)
+        for pool in config["pools"]:
+            for endpoint in pool["endpoints"]:
+                assert value(await read(session, endpoint["url"]), "vllm:prompt_tokens_total") >= 0
+
+
+def test_the_config_is_what_the_contract_says() -> None:
+    fleet = demo_fleet(START)
+    urls = {name: f"http://127.0.0.1:{port}/metrics" for port, name in enumerate(fleet.engines, 9000)}
+    config = yaml.safe_load(demo_config(fleet, urls))
+    assert config["scrape"] == {"interval": "2s", "timeout": "1s"}
+    assert config["live"] == {"windows": ["1m", "5m"]}
+    chat, code = config["pools"]
+    assert chat["tenant_label"] == "lora_name"
+    assert code["tenant"] == "research"
+    assert [endpoint["role"] for endpoint in chat["endpoints"]] == ["any", "any"]
+    assert code["endpoints"] == [
+        {"url": urls["code-32b-prefill-0"], "role": "prefill"},
+        {"url": urls["code-32b-decode-1"], "role": "decode"},
+    ]
+    priced = {price["product"] for price in config["prices"]["gpus"]}
+    assert {chat["gpus"]["product"], code["gpus"]["product"]} == priced

@@ -1,0 +1,129 @@
+"""Pydantic's errors in the words of the person who wrote the file: what is wrong, and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic_core import ErrorDetails
+
+from exporter.config.schema import Config, Part
+from exporter.config.types import LABEL_PATTERN, NAME_PATTERN, TEXT_PATTERN, USERNAME_PATTERN, Loc, Mistake
+
+# Pydantic's error type: wrong, fix. Fields: its own context, and was, text, quote, allowed, example, keys below.
+# A value is shown only where it cannot be a secret put under the wrong key.
+MESSAGES: dict[str, tuple[str, str]] = {
+    "missing": ("the key is missing", "add it, such as `{example}`"),
+    "extra_forbidden": ("unknown key", "{keys}"),
+    "model_type": ("{was} where a mapping belongs", "write `key: value` pairs below it"),
+    "dict_type": ("{was} where a mapping belongs", "write `key: value` pairs below it"),
+    "tuple_type": ("{was} where a list belongs", "write [a, b], or one `- item` a line"),
+    "string_type": ("{was} where text belongs", "{quote}"),
+    "int_type": ("{was} where a whole number belongs", "write digits only, such as 1000"),
+    "number_type": ("{was} where a number belongs", "write plain digits without quotes, such as 4 or 2.49"),
+    "finite_number": ("{text} is not a finite number", "write plain digits, such as 2.49"),
+    "string_too_long": ("longer than {max_length} characters", "shorten it"),
+    "string_pattern_mismatch": ("{reason}", "{allowed}"),
+    "too_short": ("the list is empty", "add at least one item"),
+    "too_long": ("more than {max_length} items", "remove some"),
+    "literal_error": ("{text} is not known here", "write one of: {expected}"),
+    "union_tag_invalid": ("the source of the GPUs is not known", "write `count`, or source: nvml, or source: dcgm"),
+    "greater_than": ("{text} is too small", "write more than {gt}"),
+    "greater_than_equal": ("{text} is too small", "write at least {ge}"),
+    "less_than_equal": ("{text} is too large", "write at most {le}"),
+    "decimal_max_places": ("more than {decimal_places} decimal places", "round it"),
+}
+FALLBACK = ("not valid here", "see the config reference in README.md")
+
+PATTERNS = {
+    NAME_PATTERN: ("not a name", "use letters, digits, `_`, `.` and `-` only"),
+    LABEL_PATTERN: ("not a label name", "use letters, digits and `_` only, and no digit first"),
+    TEXT_PATTERN: ("empty, or with control characters", "write one line of visible text"),
+    USERNAME_PATTERN: ("empty, or with a colon or control characters", "write one line of visible text without `:`"),
+}
+
+EXAMPLES = {
+    "count": "count: 4",
+    "endpoints": "endpoints: [{url: http://127.0.0.1:8000/metrics}]",
+    "gpus": "gpus: {count: 4}",
+    "limit_usd": "limit_usd: 5000",
+    "model": 'model: "gpt-4o*"',
+    "name": "name: llama-70b",
+    "password_file": "password_file: secrets/password",
+    "period": "period: month",
+    "product": 'product: "NVIDIA H100*"',
+    "routes": 'routes: [{model: "*", provider: openai}]',
+    "url": "url: http://127.0.0.1:8000/metrics",
+    "usd_per_hour": "usd_per_hour: 2.49",
+    "usd_per_kwh": "usd_per_kwh: 0.12",
+    "username": "username: tokencost",
+}
+
+# Steps of pydantic's locations that are not keys of the file.
+TAGS = frozenset({"gpus:static", "gpus:nvml", "gpus:dcgm", "[key]"})
+
+
+def explain(error: ErrorDetails, text: str) -> Iterator[Mistake]:
+    """The mistakes behind one of pydantic's errors; `text` is the value as it stands in the file."""
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    loc = keys_only(error["loc"])
+    if kind == "mistakes":
+        yield from ((loc + below, wrong, fix) for below, wrong, fix in context["mistakes"])
+        return
+    if kind == "default_factory_not_called" or (kind == "too_short" and value):
+        return  # consequences: a default that hangs on another key, a list whose items were all refused
+    reason, allowed = PATTERNS.get(context.get("pattern", ""), FALLBACK)
+    fields = context | {
+        "was": describe(value, text),
+        "text": repr(text[:64]) if text else "it",
+        "quote": "put it in quotes" if isinstance(value, bool | int | Decimal | date) else "write one line of text",
+        "reason": reason,
+        "allowed": allowed,
+        "example": EXAMPLES.get(str(loc[-1]), f"{loc[-1]}: ...") if loc else "",
+        "keys": nearest(error["loc"]) if kind == "extra_forbidden" else "",
+    }
+    wrong, fix = MESSAGES.get(kind, FALLBACK)
+    yield loc, wrong.format_map(fields), fix.format_map(fields)
+
+
+def describe(value: Any, text: str) -> str:
+    """What kind of thing was written."""
+    if isinstance(value, bool):
+        return f"`{text}` is a boolean in YAML,"
+    kinds = {dict: "a mapping", list: "a list", str: "text", int: "a number", Decimal: "a number", date: "a date"}
+    return kinds.get(type(value), "nothing")
+
+
+def keys_only(loc: Loc) -> Loc:
+    return tuple(step for step in loc if step not in TAGS)
+
+
+def nearest(loc: Loc) -> str:
+    """What an unknown key may have been meant to be, among the keys its place knows."""
+    part = part_at(loc[:-1])
+    known = [info.alias or name for name, info in part.model_fields.items()]
+    near = get_close_matches(str(loc[-1])[:64], known, 1, 0.6)
+    return f"did you mean `{near[0]}`?" if near else f"remove it, or use one of: {', '.join(known)}"
+
+
+def part_at(loc: Loc) -> type[Part]:
+    """The model that reads what stands at one of pydantic's locations."""
+    parts: list[type[Part]] = [Config]
+    for step in loc:
+        if step in TAGS:  # in the order of the union
+            parts = [part for part in parts if step == f"gpus:{part.__name__.removesuffix('Gpus').lower()}"]
+        elif isinstance(step, str):
+            names = {info.alias or name: info for name, info in parts[0].model_fields.items()}
+            parts = list(parts_in(names[step].annotation))
+    return parts[0]
+
+
+def parts_in(annotation: Any) -> Iterator[type[Part]]:
+    """The models an annotation is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from parts_in(inner)

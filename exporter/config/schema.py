@@ -1,0 +1,338 @@
+"""The config, whole: every key, its type, its default. load() is the way in; tokencost.schema.json is made of this.
+
+Money is exact decimal US dollars, durations are integer nanoseconds. A model refuses what is wrong within itself;
+what is wrong between models (a price that is missing, a pool nobody knows) is in checks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+
+from exporter.config import types as t
+from exporter.config.types import DAY, HOUR, MINUTE, SECOND, Mistake, format_duration, refuse
+from exporter.config.url import target_of
+from exporter.records import Role
+
+PoolEngine = Literal[
+    "auto", "vllm", "sglang", "tgi", "tei", "triton", "trtllm", "nim", "dynamo", "llamacpp", "lmdeploy", "ray_serve",
+    "kserve", "xinference", "custom",
+]  # fmt: skip
+GatewayEngine = Literal[
+    "auto", "litellm", "envoy_ai_gateway", "otel_genai", "agentgateway", "kong", "epp", "aibrix", "kthena", "smg",
+    "custom",
+]  # fmt: skip
+
+
+class Part(BaseModel):
+    """A mapping of the config: immutable, no unknown keys, its values never shown in an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if found := list(self.disagreements()):
+            raise refuse(found)
+        return self
+
+    def disagreements(self) -> Iterator[Mistake]:
+        """Keys that are fine alone and wrong together."""
+        return iter(())
+
+
+class Scrape(Part):
+    interval: t.Duration = Field(default=15 * SECOND, description="How often every target is read.")
+    timeout: t.Duration = Field(
+        default_factory=lambda data: min(5 * SECOND, data["interval"]),
+        description="How long one scrape may take, at most the interval.",
+        json_schema_extra={"default": "5s"},
+    )
+    max_body_bytes: int = Field(
+        default=67108864, strict=True, ge=1024, le=1 << 30, description="A longer page is a failed scrape."
+    )
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if self.timeout > self.interval:
+            longest = format_duration(self.interval)
+            wrong = f"the timeout {format_duration(self.timeout)} is longer than the interval {longest}"
+            yield ("timeout",), wrong, f"write at most {longest}"
+
+
+class Live(Part):
+    windows: tuple[t.Duration, ...] = Field(
+        default=(5 * MINUTE, HOUR), min_length=1, max_length=8, description="Windows of the live gauges."
+    )
+
+    def disagreements(self) -> Iterator[Mistake]:
+        for index, window in enumerate(self.windows):
+            if not 10 * SECOND <= window <= DAY:
+                yield ("windows", index), f"{format_duration(window)} is out of range", "write 10s to 1d"
+            if window in self.windows[:index]:
+                yield ("windows", index), f"the window {format_duration(window)} is there twice", "remove one"
+
+
+class Dated(Part):
+    """A fact with dates (UTC): `from` is its first day, `until` the first day it no longer holds."""
+
+    from_: t.Day | None = Field(default=None, alias="from", description="First day, UTC; omitted: always.")
+    until: t.Day | None = Field(default=None, description="The first day after, UTC; omitted: for ever.")
+
+    def holds_on(self, day: date) -> bool:
+        return (self.from_ is None or self.from_ <= day) and (self.until is None or day < self.until)
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if self.from_ and self.until and self.until <= self.from_:
+            wrong = f"it ends on {self.until}, not after it starts on {self.from_}"
+            yield ("until",), wrong, "write a later date: `until` is the first day after"
+
+
+class GpuPrice(Dated):
+    product: t.Value = Field(description="Glob on the GPU's product name.")
+    usd_per_hour: t.Usd = Field(description="US dollars per GPU and hour.")
+    purchase: Literal["on_demand", "spot", "reserved"] = "on_demand"
+
+    def covers(self, product: str, day: date) -> bool:
+        """True where this price is the product's on that day; of several, the first in the file counts."""
+        return self.holds_on(day) and fnmatchcase(product, self.product)
+
+
+class ModelPrice(Dated):
+    model: t.Value = Field(description="Glob on the model's name.")
+    provider: t.Name | None = None
+    input_usd_per_mtok: t.Usd | None = None
+    cache_read_usd_per_mtok: t.Usd | None = None
+    cache_write_usd_per_mtok: t.Usd | None = None
+    output_usd_per_mtok: t.Usd | None = None
+    reasoning_usd_per_mtok: t.Usd | None = None
+
+
+class Energy(Part):
+    usd_per_kwh: t.Usd
+    pue: t.Pue = Field(default=Decimal(1), description="Power usage effectiveness of the site.")
+
+
+class Prices(Part):
+    gpus: tuple[GpuPrice, ...] = Field(default=(), description="First match wins.")
+    models: tuple[ModelPrice, ...] = Field(default=(), description="API price card, USD per million tokens.")
+    catalog: Literal["genai-prices", "none"] = Field(
+        default="genai-prices", description="Fallback price card for API models."
+    )
+    energy: Energy | None = None
+
+
+class BasicAuth(Part):
+    username: t.Username
+    password_file: t.File = Field(description="Relative to the config file.")
+
+
+class Tls(Part):
+    ca_file: t.File | None = None
+    cert_file: t.File | None = None
+    key_file: t.File | None = None
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if self.cert_file and not self.key_file:
+            yield ("cert_file",), "a certificate without its key", "add key_file"
+        if self.key_file and not self.cert_file:
+            yield ("key_file",), "a key without its certificate", "add cert_file"
+
+
+class Target(Part):
+    """An address that is scraped, and the files that hold its secrets."""
+
+    url: t.Url = Field(description="The whole address of the metrics page.")
+    basic_auth: BasicAuth | None = None
+    bearer_token_file: t.File | None = None
+    tls: Tls | None = None
+
+    @property
+    def target(self) -> str:
+        """`scheme://host:port/path`: how the target is called on every metric and in every log line."""
+        return target_of(self.url)
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if self.basic_auth and self.bearer_token_file:
+            yield ("bearer_token_file",), "two ways to log in: basic_auth too", "keep one of them"
+        if self.tls and not self.target.startswith("https:"):
+            yield ("tls",), "tls for an address that is not https", "write https:// in url, or remove tls"
+
+
+class Endpoint(Target):
+    """One server of a pool."""
+
+    role: Role = Field(default="any", description="Its share of the work where prefill and decode are apart.")
+    model: t.Value | None = Field(
+        default=None, description="The model's name where the page has none (llama.cpp); omitted: the pool's name."
+    )
+
+
+class StaticGpus(Part):
+    count: t.Count = Field(description="How many GPUs the pool pays for; may be fractional.")
+    product: t.Value = Field(default="", description="Product name, priced by prices.gpus.")
+
+
+def _devices(value: object) -> object:
+    """`all` is every device of the host: an empty selection."""
+    if value == "all":
+        return ()
+    known = isinstance(value, list | tuple) and all(isinstance(v, str) or (type(v) is int and v >= 0) for v in value)
+    if not known or not value:
+        raise refuse([((), "not a selection of devices", 'write all, or a list such as [0, 1, "GPU-uuid"]')])
+    return value
+
+
+class NvmlGpus(Part):
+    source: Literal["nvml"]
+    select: Annotated[
+        tuple[int | str, ...],
+        BeforeValidator(_devices),
+        WithJsonSchema(
+            {"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1}]}
+        ),
+    ] = Field(default=(), description="Devices by index or UUID; empty: all.", json_schema_extra={"default": "all"})
+
+
+class DcgmGpus(Part):
+    source: Literal["dcgm"]
+    url: t.Url
+    match: dict[t.Label, t.Regex] = Field(default={}, description="Regular expressions on labels of dcgm-exporter.")
+
+
+def gpus_tag(value: Any) -> str:
+    """Which kind of `gpus` this is: a source is named, or there is none and the count stands in the file."""
+    source = value.get("source") if isinstance(value, dict) else getattr(value, "source", None)
+    return f"gpus:{source}" if source else "gpus:static"
+
+
+Gpus = Annotated[
+    Annotated[StaticGpus, Tag("gpus:static")]
+    | Annotated[NvmlGpus, Tag("gpus:nvml")]
+    | Annotated[DcgmGpus, Tag("gpus:dcgm")],
+    Discriminator(gpus_tag),
+]
+
+
+class Weights(Part):
+    """Relative cost of a token of each class."""
+
+    input: t.Weight = Decimal(1)
+    cache_read: t.Weight = Decimal("0.1")
+    cache_write: t.Weight = Decimal(1)
+    output: t.Weight = Decimal(4)
+    reasoning: t.Weight = Decimal(4)
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if not any((self.input, self.cache_read, self.cache_write, self.output, self.reasoning)):
+            yield (), "every weight is 0", "give at least one class of tokens a weight"
+
+
+class Pool(Part):
+    """Capacity that costs money by the hour."""
+
+    name: t.Name
+    engine: PoolEngine = "auto"
+    endpoints: tuple[Endpoint, ...] = Field(min_length=1)
+    gpus: Gpus
+    usd_per_gpu_hour: t.Usd | None = Field(default=None, description="Wins over prices.gpus.")
+    overhead_usd_per_hour: t.Usd = Field(default=Decimal(0), description="CPU, RAM, storage, operations share.")
+    split: Literal["compute_time", "weights"] = Field(
+        default="compute_time", description="What divides cost between prompt and generation."
+    )
+    weights: Weights = Field(default_factory=Weights)
+    busy_from: Literal["auto", "gpu_utilization", "tokens"] = Field(
+        default="auto", description="What tells busy time from idle time."
+    )
+    claim_within: t.Duration = Field(
+        default=10 * MINUTE, description="How long a gateway may take to report use before it is _unattributed."
+    )
+    tenant: t.Tenant | None = Field(default=None, description="The whole pool is this tenant's.")
+    tenant_label: t.Labels = Field(
+        default=(), description="Labels of the engine's series that name the tenant; the first non-empty one wins."
+    )
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if self.tenant and self.tenant_label:
+            yield ("tenant_label",), "both tenant and tenant_label are set", "keep one of them"
+        roles = {endpoint.role for endpoint in self.endpoints}
+        if "any" in roles and len(roles) > 1:
+            yield ("endpoints",), "role any beside prefill or decode", "give every endpoint the role prefill or decode"
+        elif len(roles) == 1 and "any" not in roles:
+            have, lack = ("prefill", "decode") if "prefill" in roles else ("decode", "prefill")
+            yield (
+                ("endpoints",),
+                f"role {have} without {lack}",
+                f"add an endpoint with role: {lack}, or write role: any",
+            )
+
+
+class Route(Part):
+    """Where a gateway sends a model's requests. First match wins."""
+
+    model: t.Value = Field(description="Glob on the gateway's model name.")
+    pool: t.Name | None = Field(default=None, description="Self-hosted: shares that pool's real cost.")
+    provider: t.Name | None = Field(default=None, description="API: tokens times the price card.")
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if (self.pool is None) == (self.provider is None):
+            yield (), "a route needs either pool or provider", "write exactly one of them"
+
+
+class Gateway(Part):
+    """Who used it: token counters that carry a tenant."""
+
+    name: t.Name
+    engine: GatewayEngine = "auto"
+    endpoints: tuple[Target, ...] = Field(min_length=1)
+    tenant_label: t.Labels = Field(default=(), description="Labels that name the tenant; the first non-empty one wins.")
+    routes: tuple[Route, ...] = Field(min_length=1)
+
+
+class Tenants(Part):
+    limit: int = Field(default=1000, strict=True, ge=1, le=1_000_000, description="Beyond it tenants are _other.")
+    known: tuple[t.Tenant, ...] = Field(default=(), description="Always shown, before the limit counts.")
+    aliases: dict[t.Value, t.Tenant] = Field(default={}, description="Other names of a tenant: {name seen: tenant}.")
+
+    def disagreements(self) -> Iterator[Mistake]:
+        first = {tenant: index for index, tenant in reversed(list(enumerate(self.known)))}
+        for index, tenant in enumerate(self.known):
+            if first[tenant] != index:
+                yield ("known", index), f"the tenant {tenant!r} is there twice", "remove one"
+        if len(self.known) > self.limit:
+            wrong = f"the limit {self.limit} is below the {len(self.known)} known tenants"
+            yield ("limit",), wrong, f"write at least {len(self.known)}"
+        for alias, tenant in self.aliases.items():
+            if tenant in self.aliases:
+                yield ("aliases", alias), f"{tenant!r} is itself an alias", f"write {self.aliases[tenant]!r}"
+
+
+class Budget(Part):
+    """A limit on spend in a calendar period. Tenant, model and pool narrow it; none of them: all spend."""
+
+    name: t.Name
+    limit_usd: t.Limit
+    period: Literal["day", "week", "month", "quarter", "year"]
+    timezone: t.Zone = "UTC"
+    tenant: t.Value | None = None
+    model: t.Value | None = None
+    pool: t.Name | None = Field(default=None, description="A pool, or the provider of a route.")
+
+
+class Config(Part):
+    """The configuration of tokencost-exporter."""
+
+    scrape: Scrape = Field(default_factory=Scrape)
+    live: Live = Field(default_factory=Live)
+    prices: Prices = Field(default_factory=Prices)
+    pools: tuple[Pool, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    tenants: Tenants = Field(default_factory=Tenants)
+    budgets: tuple[Budget, ...] = ()
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if not self.pools and not self.gateways:
+            yield (), "there are neither pools nor gateways", "add at least one pool, see README.md"

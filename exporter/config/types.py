@@ -1,0 +1,175 @@
+"""The scalars of the config: what each may look like, and what to say when it does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from exporter.config.url import check_url
+from exporter.records import OTHER, UNATTRIBUTED
+
+# Where a value stands: ("pools", 1, "gpus", "count") is pools[1].gpus.count.
+Loc: TypeAlias = tuple[str | int, ...]
+# One mistake: where (relative to the model that found it), what is wrong, what would be right.
+Mistake: TypeAlias = tuple[Loc, str, str]
+
+MS = 1_000_000
+SECOND = 1000 * MS
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MS}
+LONGEST = 366 * DAY
+
+NAME_PATTERN = r"^[a-zA-Z0-9_.-]+$"
+LABEL_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # no control characters: these texts reach logs and labels
+USERNAME_PATTERN = r"^[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # a colon would end it (RFC 7617)
+DURATION_PATTERN = r"^[1-9][0-9]{0,11}(ms|s|m|h|d)$"
+
+
+def refuse(mistakes: Iterable[Mistake]) -> PydanticCustomError:
+    """The one way our own checks fail: what is wrong and what would be right travel in the error's context."""
+    found = tuple(mistakes)
+    return PydanticCustomError("mistakes", "{text}", {"text": "; ".join(m[1] for m in found), "mistakes": found})
+
+
+def duration(value: object) -> int:
+    """`15s` as nanoseconds."""
+    if not isinstance(value, str) or not re.match(DURATION_PATTERN, value) or value.endswith("\n"):
+        raise refuse(
+            [((), "not a duration", "write a whole number above 0 and its unit, such as 500ms, 15s, 5m, 1h, 7d")]
+        )
+    number = value.rstrip("dhms")
+    nanoseconds = int(number) * UNITS[value.removeprefix(number)]
+    if nanoseconds > LONGEST:
+        raise refuse([((), f"{value} is too long", f"write at most {format_duration(LONGEST)}")])
+    return nanoseconds
+
+
+def format_duration(nanoseconds: int) -> str:
+    """The shortest exact spelling the config would accept: 90 s is `90s`, 60 min is `1h`."""
+    for unit, size in UNITS.items():
+        if nanoseconds >= size and nanoseconds % size == 0:
+            return f"{nanoseconds // size}{unit}"
+    raise ValueError(f"{nanoseconds} ns is not a whole number of milliseconds above 0")
+
+
+def _number(value: object) -> Decimal:
+    """A number as it stands in the file, never through binary floating point; quoted text is not a number."""
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    raise PydanticCustomError("number_type", "not a number")
+
+
+def _day(value: object) -> date:
+    """A calendar date, bare or quoted."""
+    if isinstance(value, date):
+        return value
+    try:
+        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise refuse([((), "not a date of the calendar", "write it as 2026-01-31")])
+
+
+def _zone(value: str) -> str:
+    """A time zone's name. UTC needs no tz database."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415  only a budget needs it
+
+    if value != "UTC":
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, LookupError) as error:
+            fix = "use a name of the tz database such as Europe/Berlin, or UTC"
+            raise refuse([((), f"no time zone is called {value!r}", fix)]) from error
+    return value
+
+
+def _labels(value: object) -> object:
+    """One label is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _url(value: str) -> str:
+    for wrong, fix in check_url(value):
+        raise refuse([((), wrong, fix)])
+    return value
+
+
+def _absolute(value: str, info: ValidationInfo) -> str:
+    """Relative to the config file's folder, which load() passes as the context."""
+    return str(Path(info.context or ".", value).absolute())
+
+
+def _tenant(value: str) -> str:
+    if value in (UNATTRIBUTED, OTHER):
+        raise refuse([((), f"the tenant {value} is reserved", "choose another name")])
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise refuse([((), "not a regular expression", "correct it, or write the plain label value")]) from error
+    return value
+
+
+Duration = Annotated[
+    int, BeforeValidator(duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
+]  # nanoseconds
+Usd = Annotated[
+    Decimal,
+    Field(ge=0, le=1_000_000, decimal_places=12),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1_000_000}),
+]
+Weight = Usd
+Limit = Annotated[
+    Decimal,
+    Field(gt=0, le=1_000_000_000, decimal_places=12),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000_000}),
+]
+Count = Annotated[
+    Decimal,
+    Field(gt=0, le=100_000, decimal_places=6),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 100_000}),
+]
+Pue = Annotated[
+    Decimal,
+    Field(ge=1, le=10, decimal_places=6),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "number", "minimum": 1, "maximum": 10}),
+]
+Day = Annotated[date, BeforeValidator(_day)]
+
+Text = Annotated[str, StringConstraints(strict=True, max_length=1024, pattern=TEXT_PATTERN)]
+Name = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=NAME_PATTERN)]
+Label = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=LABEL_PATTERN)]
+Labels = Annotated[
+    tuple[Label, ...],
+    Field(min_length=1),
+    BeforeValidator(_labels, json_schema_input_type=Label | Annotated[list[Label], Field(min_length=1)]),
+]
+# A tenant, a model or a product is a value other people chose (a team, an e-mail address): no more is asked of it
+# than that it can stand in a log line and a label.
+Value = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=TEXT_PATTERN)]
+Tenant = Annotated[Value, AfterValidator(_tenant)]
+Username = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=USERNAME_PATTERN)]
+Url = Annotated[Text, AfterValidator(_url)]
+File = Annotated[Text, AfterValidator(_absolute)]
+Zone = Annotated[Value, AfterValidator(_zone)]
+Regex = Annotated[Value, AfterValidator(_pattern)]

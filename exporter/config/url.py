@@ -1,0 +1,69 @@
+"""Addresses of targets: which are accepted, and how one is shown without its secrets."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+PORTS = {"http": 80, "https": 443}
+# Where clouds hand out credentials to whoever asks from the inside; link-local addresses are refused beside these.
+METADATA = frozenset({"metadata.google.internal", "metadata.goog", "instance-data.ec2.internal", "fd00:ec2::254"})
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
+
+
+def check_url(url: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with it and what would be right. Never shows the address: it may hold a password."""
+    example = "write it as http://127.0.0.1:8000/metrics"
+    if re.search(r"[\s\\]", url):
+        yield "the address holds a space or a backslash", example
+        return
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        address = parse_address(host)
+    except ValueError:
+        yield "not an address", example
+        return
+    if parts.scheme not in PORTS:
+        yield "the address is neither http:// nor https://", example
+    elif "@" in parts.netloc:
+        yield "the address holds credentials", "move them to basic_auth: {username: ..., password_file: ...}"
+    elif not (address or HOST.fullmatch(host)) or port == 0:
+        yield "the address has no valid host and port", example
+    elif is_metadata(host, address):
+        yield "the host is link-local: a cloud's metadata service, not an engine", "write the engine's own address"
+    elif not parts.path:
+        yield "the address has no path", "add it, usually /metrics"
+    elif "#" in url:
+        yield "the address holds a fragment", "remove # and what follows it"
+
+
+def parse_address(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address it spells, 169.254.43518 and 0xa9fea9fe included, as a resolver would read it; None for a name.
+
+    Raises ValueError for what looks like an IPv6 address and is none.
+    """
+    if ":" in host:
+        return ip_address(host)
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        return None
+
+
+def is_metadata(host: str, address: IPv4Address | IPv6Address | None) -> bool:
+    """Link-local, or a known name or address of a metadata service."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return host.rstrip(".") in METADATA or (address is not None and address.is_link_local)
+
+
+def target_of(url: str) -> str:
+    """`scheme://host:port/path` of an accepted address: credentials and query removed, the port always there."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}:{parts.port or PORTS[parts.scheme]}{parts.path}"

@@ -1,0 +1,187 @@
+"""What a good file means: exact money, nanoseconds, defaults, absolute paths, dated prices, targets without secrets."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config.load import load
+from exporter.config.schema import Config, Endpoint, GpuPrice, StaticGpus, Weights
+from exporter.config.types import DAY, HOUR, MINUTE, MS, SECOND, duration, format_duration
+from exporter.errors import ConfigError
+
+TODAY = date(2026, 11, 5)
+GOOD = Path(__file__).parent / "good"
+
+
+@pytest.fixture(scope="module")
+def full() -> Config:
+    return load(GOOD / "full.yml", today=TODAY)
+
+
+@pytest.fixture(scope="module")
+def smallest() -> Config:
+    return load(GOOD / "smallest.yml", today=TODAY)
+
+
+DEFAULTS: dict[str, Any] = {
+    "scrape.interval": 15 * SECOND,
+    "scrape.timeout": 5 * SECOND,
+    "scrape.max_body_bytes": 67108864,
+    "live.windows": (5 * MINUTE, HOUR),
+    "prices.gpus": (),
+    "prices.models": (),
+    "prices.catalog": "genai-prices",
+    "prices.energy": None,
+    "pools.0.engine": "auto",
+    "pools.0.endpoints.0.role": "any",
+    "pools.0.endpoints.0.model": None,
+    "pools.0.endpoints.0.basic_auth": None,
+    "pools.0.endpoints.0.bearer_token_file": None,
+    "pools.0.endpoints.0.tls": None,
+    "pools.0.gpus.product": "",
+    "pools.0.overhead_usd_per_hour": Decimal(0),
+    "pools.0.split": "compute_time",
+    "pools.0.weights.input": Decimal(1),
+    "pools.0.weights.cache_read": Decimal("0.1"),
+    "pools.0.weights.cache_write": Decimal(1),
+    "pools.0.weights.output": Decimal(4),
+    "pools.0.weights.reasoning": Decimal(4),
+    "pools.0.busy_from": "auto",
+    "pools.0.claim_within": 10 * MINUTE,
+    "pools.0.tenant": None,
+    "pools.0.tenant_label": (),
+    "gateways": (),
+    "tenants.limit": 1000,
+    "tenants.known": (),
+    "tenants.aliases": {},
+    "budgets": (),
+}
+
+
+@pytest.mark.parametrize(("key", "value"), DEFAULTS.items(), ids=str)
+def test_defaults_are_those_of_the_contract(smallest: Config, key: str, value: Any) -> None:
+    found: Any = smallest
+    for step in key.split("."):
+        found = found[int(step)] if step.isdigit() else getattr(found, step)
+    assert found == value
+
+
+def test_money_is_the_text_of_the_file(full: Config) -> None:
+    first, second, third = full.prices.gpus
+    assert [str(price.usd_per_hour) for price in (first, second)] == ["1.99", "2.49"]
+    assert third.usd_per_hour == Decimal("0.5")
+    assert full.pools[0].usd_per_gpu_hour == Decimal("2.1")
+    assert full.pools[0].weights == Weights.model_validate(
+        {"input": 1, "cache_read": Decimal("0.05"), "cache_write": Decimal("1.25"), "output": 5, "reasoning": 5}
+    )
+    assert isinstance(full.pools[0].gpus, StaticGpus)
+    assert full.pools[0].gpus.count == Decimal("4.5")
+
+
+def test_durations_are_nanoseconds(full: Config) -> None:
+    assert (full.scrape.interval, full.scrape.timeout) == (10 * SECOND, 2500 * MS)
+    assert full.live.windows == (MINUTE, 5 * MINUTE, HOUR)
+    assert full.pools[0].claim_within == HOUR
+
+
+@pytest.mark.parametrize(("interval", "timeout"), [("1s", SECOND), ("5s", 5 * SECOND), ("1m", 5 * SECOND)])
+def test_default_timeout_is_five_seconds_but_never_above_the_interval(interval: str, timeout: int) -> None:
+    config = Config.model_validate({"scrape": {"interval": interval}, "pools": [MINIMAL_POOL]})
+    assert config.scrape.timeout == timeout
+
+
+MINIMAL_POOL = {"name": "a", "endpoints": [{"url": "http://h:1/m"}], "gpus": {"count": 1}}
+
+
+def test_file_names_are_relative_to_the_config_file(full: Config) -> None:
+    first, second = full.pools[0].endpoints
+    assert first.basic_auth
+    assert first.basic_auth.password_file == str(GOOD / "secrets" / "password")
+    assert first.tls
+    assert (first.tls.ca_file, first.tls.key_file) == ("/etc/ssl/ca.pem", str(GOOD / "client.key"))
+    assert second.bearer_token_file == str(GOOD / "secrets" / "token")
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://h/metrics", "http://h:80/metrics"),
+        ("HTTPS://Host.Example/metrics?token=x", "https://host.example:443/metrics"),
+        ("http://[2001:DB8::7]:8000/m", "http://[2001:db8::7]:8000/m"),
+        ("http://10.0.0.7:9/a/b;c", "http://10.0.0.7:9/a/b;c"),
+        ("http://h/", "http://h:80/"),
+        ("http://svc_1.ns.svc.cluster.local.:8000/metrics", "http://svc_1.ns.svc.cluster.local.:8000/metrics"),
+    ],
+)
+def test_target_has_a_port_and_no_query(url: str, target: str) -> None:
+    assert Endpoint.model_validate({"url": url}).target == target
+
+
+def test_tenant_label_is_a_tuple_however_it_was_written(full: Config) -> None:
+    assert [pool.tenant_label for pool in full.pools] == [(), ("lora_name",), ("team", "user")]
+    assert full.tenants.aliases == {"team-acme": "acme", "1234": "globex"}
+
+
+def test_from_is_the_first_day_and_until_the_first_day_after() -> None:
+    price = GpuPrice.model_validate(
+        {"product": "NVIDIA H100*", "usd_per_hour": 1, "from": "2026-01-01", "until": "2026-02-01"}
+    )
+    days = (date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 31), date(2026, 2, 1))
+    assert [price.covers("NVIDIA H100 NVL", day) for day in days] == [False, True, True, False]
+    assert not price.covers("NVIDIA A100", days[1])
+
+
+def test_a_price_must_hold_on_the_day_of_loading(tmp_path: Path) -> None:
+    path = tmp_path / "tokencost.yml"
+    path.write_text(
+        "prices: {gpus: [{product: L4, usd_per_hour: 1, from: 2026-01-01}]}\n"
+        "pools: [{name: a, endpoints: [{url: http://h/metrics}], gpus: {count: 1, product: L4}}]\n"
+    )
+    assert load(path, today=date(2026, 1, 1)).pools[0].name == "a"
+    with pytest.raises(ConfigError, match="no price for 'L4' holds on 2025-12-31"):
+        load(path, today=date(2025, 12, 31))
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "tokencost.yml"
+    path.write_bytes(b"\xef\xbb\xbf" + (GOOD / "smallest.yml").read_bytes().replace(b"\n", b"\r\n"))
+    assert load(path, today=TODAY) == load(GOOD / "smallest.yml", today=TODAY)
+
+
+def test_config_is_immutable(smallest: Config) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        smallest.pools[0].name = "b"
+
+
+@pytest.mark.parametrize(
+    ("written", "nanoseconds", "shortest"),
+    [
+        ("500ms", 500 * MS, "500ms"),
+        ("1000ms", SECOND, "1s"),
+        ("90s", 90 * SECOND, "90s"),
+        ("60m", HOUR, "1h"),
+        ("24h", DAY, "1d"),
+        ("7d", 7 * DAY, "7d"),
+    ],
+)
+def test_durations_are_printed_in_their_shortest_spelling(written: str, nanoseconds: int, shortest: str) -> None:
+    assert duration(written) == nanoseconds
+    assert format_duration(nanoseconds) == shortest
+
+
+@given(st.integers(min_value=1, max_value=366 * DAY // MS))
+def test_every_duration_survives_being_printed(milliseconds: int) -> None:
+    assert duration(format_duration(milliseconds * MS)) == milliseconds * MS
+
+
+@pytest.mark.parametrize("nanoseconds", [0, -SECOND, 1])
+def test_what_is_not_a_duration_is_not_printed(nanoseconds: int) -> None:
+    with pytest.raises(ValueError, match="not a whole number of milliseconds"):
+        format_duration(nanoseconds)

@@ -252,6 +252,10 @@ class Books:
                 meter.dropped |= target in changes.dropped
                 meter.touched = True
 
+    def pending(self, pool: str) -> int:
+        """pico-USD accrued and not yet settled; 0 for a pool that is not in the config."""
+        return self._pools[pool].lots.pending if pool in self._pools else 0
+
     # -- what is published besides the accounts ---------------------------------------------------------------------
 
     def gauges(self, now: Instant) -> Gauges:

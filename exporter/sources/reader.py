@@ -1,0 +1,49 @@
+"""From the bytes of a page to a reading: which engine it is, the scan, and what a complete page must have."""
+
+from __future__ import annotations
+
+from exporter.errors import Reason, ScrapeError
+from exporter.records import Instant, Reading, Samples
+from exporter.sources.engine import Engine
+from exporter.sources.exposition import Scanner
+from exporter.sources.registry import ENGINES, detect
+
+PROCESS_START = "process_start_time_seconds"
+
+
+class Reader:
+    """Reads the pages of one target. `engine` is "auto" or a name of the registry; what auto found is kept while the
+    pages go on being that engine's."""
+
+    def __init__(self, engine: str) -> None:
+        self._wanted = engine
+        self._engine: Engine | None = None
+        self._scanner: Scanner | None = None
+
+    def read(self, target: str, body: bytes, at: Instant) -> Reading:
+        """The page as a reading. ScrapeError: the scan's reasons, unknown_engine, missing_series."""
+        engine, scanner = self._recognise(body)
+        samples = scanner.scan(body)
+        names = {series.name for series in samples}
+        for group in engine.required:
+            if names.isdisjoint(group):
+                self._engine = None  # another server may have taken the address
+                raise ScrapeError(Reason.MISSING_SERIES, f"{target}: the page has no {' or '.join(group)}")
+        return Reading(target, engine.name, at, _process_start(samples), samples)
+
+    def _recognise(self, body: bytes) -> tuple[Engine, Scanner]:
+        if self._engine is None or self._scanner is None:
+            if self._wanted != "auto" and self._wanted not in ENGINES:
+                raise ScrapeError(
+                    Reason.UNKNOWN_ENGINE, f"this version cannot read {self._wanted}, only {list(ENGINES)}"
+                )
+            engine = detect(body) if self._wanted == "auto" else ENGINES[self._wanted]
+            self._scanner = Scanner(engine.names | {PROCESS_START})
+            self._engine = engine
+        return self._engine, self._scanner
+
+
+def _process_start(samples: Samples) -> float | None:
+    """Unix seconds; None where the page has none, or one for each of several processes."""
+    starts = [value for series, value in samples.items() if series.name == PROCESS_START]
+    return starts[0] if len(starts) == 1 else None

@@ -32,7 +32,7 @@ from exporter.publish.runtime import Runtime
 from exporter.publish.server import Server, Site
 from exporter.publish.snapshot import Snapshot
 from exporter.publish.view import View
-from exporter.publish.writer import Exposition
+from exporter.publish.writer import Exposition, Rendered
 from exporter.records import Instant, Reading
 from exporter.sources.fetch import Fetcher
 from exporter.sources.poller import Poller, spread
@@ -165,13 +165,15 @@ class App:
     # -- ticks ------------------------------------------------------------------------------------------------------
 
     async def _tick_for_ever(self) -> None:
-        due = self._started.monotonic_ns + self._config.scrape.interval
+        """The first tick as soon as every target has been tried, then one per interval, a quarter after the scrapes."""
+        interval = self._config.scrape.interval
+        due = self._started.monotonic_ns + interval + interval // 4
         await _first(self._stop.wait(), self._tried.wait(), self._clock.sleep_until(due))
-        due = self._clock.now().monotonic_ns
         while not self._stop.is_set():
             async with self._tick_lock:
                 await self._tick()
-            due = max(due + self._config.scrape.interval, self._clock.now().monotonic_ns)
+            while due <= self._clock.now().monotonic_ns:
+                due += self._config.scrape.interval
             await _first(self._stop.wait(), self._clock.sleep_until(due))
 
     async def _tick(self) -> None:
@@ -192,9 +194,11 @@ class App:
                 log.warning("cannot save the ledger: serving from memory, trying again", extra={"error": error})
             self._save_works = False
         view = View(now, self._started, self._books.accounts, self._gauges(now), self._health.statuses())
-        self._site.rendered = await self._in_worker(self._exposition.update, view)
-        self._site.snapshot = Snapshot(view)
+        self._site.rendered, self._site.snapshot = await self._in_worker(self._render, view)
         self._site.ready = self._site.ready or self._health.all_tried
+
+    def _render(self, view: View) -> tuple[Rendered, Snapshot]:
+        return self._exposition.update(view), Snapshot(view)
 
     def _gauges(self, now: Instant) -> dict[str, dict[tuple[str, ...], float]]:
         gauges = self._books.gauges(now) | self._health.gauges()

@@ -50,6 +50,8 @@ class Books:
         self._events: Counter[tuple[str, Labels]] = Counter()  # what the next tick adds to the health counters
         self._gone_pools: set[str] = set()
         self._gone_targets: set[str] = set()
+        self._tenants: dict[str, None] = {}  # everyone who has an account, in the order of their first
+        self._tenant_rows = 0
         self._last = now
         self._adopt(config, saved, now)
 
@@ -90,10 +92,11 @@ class Books:
         elapsed = max(0, now.monotonic_ns - self._last.monotonic_ns)
         self._last = now
         used: dict[str, Usage] = {name: Usage() for name in self._pools}
-        for target, meter in self._meters.items():
-            usage = meter.take()
-            used[self._targets[target]].merge(usage)
-            self._events[f.RESETS, (target,)] += usage.resets
+        for target, pool in self._targets.items():  # in the config's order, so that rows come in the same order
+            if target in self._meters:
+                usage = self._meters[target].take()
+                used[pool].merge(usage)
+                self._events[f.RESETS, (target,)] += usage.resets
         booked = {}
         for name, book in self._pools.items():
             seen = self._seen(name, used[name])
@@ -184,6 +187,9 @@ class Books:
         for target in self._meters.keys() - targets.keys():
             del self._meters[target]
         self._answered &= targets.keys()
+        for target in targets:
+            self.accounts[f.SCRAPES].open((target,))
+            self.accounts[f.RESETS].open((target,))
         for target, meter in self._meters.items():
             meter.configure(meter.engine, self._scope(target))
         for target, state in saved.targets.items():
@@ -260,7 +266,10 @@ class Books:
 
     def gauges(self, now: Instant) -> Gauges:
         """Metric name -> labels -> value, of pools and live windows."""
-        gauges = self._live.gauges(now.monotonic_ns, {labels[0] for labels in self.accounts[f.SPEND].labels})
+        spend = self.accounts[f.SPEND].labels
+        self._tenants.update(dict.fromkeys(labels[0] for labels in spend[self._tenant_rows :]))
+        self._tenant_rows = len(spend)
+        gauges = self._live.gauges(now.monotonic_ns, self._tenants)
 
         def put(metric: str, labels: Labels, value: float | None) -> None:
             if value is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from exporter.allocation.pool import Booked
@@ -62,7 +62,7 @@ class Live:
         for window in self._windows.values():
             window.add(now_ns, amounts)
 
-    def gauges(self, now_ns: int, tenants: set[str]) -> dict[str, dict[Labels, float]]:
+    def gauges(self, now_ns: int, tenants: Collection[str]) -> dict[str, dict[Labels, float]]:
         """Metric name -> labels -> value. `tenants`: everyone who ever spent; a known tenant without spend is at 0."""
         gauges: dict[str, dict[Labels, float]] = {
             COST_PER_TOKEN: {}, COST_PER_OUTPUT_TOKEN: {}, SPEND_PER_TOKEN: {}, SPEND_PER_HOUR: {}

@@ -105,7 +105,6 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
         self._db = db
-        db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         return db
 
@@ -116,6 +115,7 @@ class Store:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > _VERSION:
                 raise LedgerError(f"ledger {self._path} was written by a newer version (format {version})")
+            db.execute("PRAGMA journal_mode = WAL")
             if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 with self._transaction():
                     for statement in _SCHEMA.split(";"):

@@ -115,7 +115,9 @@ class Meter:
 
     def _began_while_watched(self, reading: Reading) -> bool:
         start = reading.process_start
-        return start is not None and start * NS > self.scope.watched_since_ns
+        if start is None or start * NS > reading.at.wall_ns + _CLOCK_SKEW_NS:  # from the future: some clock is wrong
+            return False
+        return start * NS > self.scope.watched_since_ns
 
     def _judge(self, reading: Reading) -> tuple[bool, bool]:
         """(the process restarted, its counters are a new baseline), by its start time alone."""
@@ -124,8 +126,8 @@ class Meter:
             self._impossible = (0.0, 0)
             return False, False
         alive_ns = self.last_seen_ns
-        if self._last is not None:  # on the monotonic clock, so that a step of ours is no evidence
-            alive_ns = reading.at.wall_ns - (reading.at.monotonic_ns - self._last.monotonic_ns)
+        if self._last is not None:  # also by the monotonic clock, so that a step of our wall clock is no evidence
+            alive_ns = min(alive_ns, reading.at.wall_ns - (reading.at.monotonic_ns - self._last.monotonic_ns))
         if start > before and start * NS > alive_ns - _CLOCK_SKEW_NS:
             return True, False
         if abs(start - before) < _START_WOBBLE_SECONDS:

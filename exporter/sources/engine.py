@@ -51,6 +51,7 @@ class Engine:
     required: tuple[tuple[str, ...], ...]  # one name of each group is on every complete page
     tokens: tuple[Tokens, ...]
     model_label: str | None = None  # None: the page does not name the model
+    role_label: str | None = None  # the label that says prefill or decode, where the engine has one
     requests: tuple[Signal, ...] = ()
     seconds: tuple[Seconds, ...] = ()
     running: Signal | None = None  # requests being worked on, summed over series

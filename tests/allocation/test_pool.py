@@ -22,8 +22,8 @@ def book(**pool: Any) -> PoolBook:
     defaults = {
         "name": "p",
         "endpoints": [{"url": "http://e/metrics"}],
-        "gpus": {"count": Decimal("1")},
-        "usd_per_gpu_hour": Decimal("1"),
+        "gpus": {"count": Decimal(1)},
+        "usd_per_gpu_hour": Decimal(1),
         "claim_within": "2h",
     }
     return PoolBook(Pool.model_validate({**defaults, **pool}), PriceBook(()), 0)
@@ -95,11 +95,14 @@ def test_compute_time_without_seconds_falls_back_to_weights_and_says_so() -> Non
 def test_after_a_restart_the_lifetime_sums_decide() -> None:
     lifetime = {("m", "prefill"): NS, ("m", "decode"): 9 * NS, ("m", "input"): 10, ("m", "output"): 10}
     pool = PoolBook(book().pool, PriceBook(()), 0, lifetime)
-    assert spent(pool.tick(0, HOUR, used(input=1, output=1), Seen.USED)) == {"input": USD // 10, "output": USD * 9 // 10}
+    assert spent(pool.tick(0, HOUR, used(input=1, output=1), Seen.USED)) == {
+        "input": USD // 10,
+        "output": USD * 9 // 10,
+    }
 
 
 def test_weights_of_zero_still_book_every_cent() -> None:
-    pool = book(split="weights", weights={"input": Decimal("0"), "output": Decimal("1")})
+    pool = book(split="weights", weights={"input": Decimal(0), "output": Decimal(1)})
     assert spent(pool.tick(0, HOUR, used(input=3), Seen.USED)) == {"input": USD}
 
 

@@ -1,8 +1,8 @@
 """Supply: cost is the floor of price times time, whatever the ticks, and prices change at midnight UTC."""
 
 import math
-from fractions import Fraction
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given
@@ -16,7 +16,7 @@ HOUR_NS = 3_600_000_000_000
 ROWS = (
     {"product": "NVIDIA H100*", "usd_per_hour": Decimal("2.49"), "until": "2026-03-02"},
     {"product": "NVIDIA H100*", "usd_per_hour": Decimal("1.99"), "from": "2026-03-02", "until": "2026-03-03"},
-    {"product": "NVIDIA H100*", "usd_per_hour": Decimal("5"), "from": "2026-03-04"},
+    {"product": "NVIDIA H100*", "usd_per_hour": Decimal(5), "from": "2026-03-04"},
     {"product": "*", "usd_per_hour": Decimal("0.5"), "until": "2026-03-02"},
 )
 PRICES = tuple(GpuPrice.model_validate(row) for row in ROWS)
@@ -27,7 +27,7 @@ def supply(**pool: Any) -> Supply:
     defaults = {
         "name": "p",
         "endpoints": [{"url": "http://e/metrics"}],
-        "gpus": {"count": Decimal("4"), "product": "NVIDIA H100 80GB HBM3"},
+        "gpus": {"count": Decimal(4), "product": "NVIDIA H100 80GB HBM3"},
     }
     return Supply(Pool.model_validate({**defaults, **pool}), PriceBook(PRICES))
 
@@ -63,11 +63,11 @@ def test_from_is_inclusive_and_until_is_exclusive() -> None:
 
 def test_without_a_price_only_the_overhead_accrues_and_it_says_so() -> None:
     start = MIDNIGHT + 24 * HOUR_NS
-    accrued = supply(overhead_usd_per_hour=Decimal("1")).accrue(start, start + HOUR_NS)
+    accrued = supply(overhead_usd_per_hour=Decimal(1)).accrue(start, start + HOUR_NS)
     assert (accrued.cost[GPU], accrued.cost[OVERHEAD], accrued.priced) == (0, 10**12, False)
 
 
 def test_the_first_matching_row_wins_and_the_pools_own_price_wins_over_all() -> None:
     assert str(supply().usd_per_gpu_hour(MIDNIGHT - 1)) == "2.49"
-    assert str(supply(gpus={"count": Decimal("1"), "product": "B200"}).usd_per_gpu_hour(MIDNIGHT - 1)) == "0.5"
-    assert str(supply(usd_per_gpu_hour=Decimal("9")).usd_per_gpu_hour(MIDNIGHT - 1)) == "9"
+    assert str(supply(gpus={"count": Decimal(1), "product": "B200"}).usd_per_gpu_hour(MIDNIGHT - 1)) == "0.5"
+    assert str(supply(usd_per_gpu_hour=Decimal(9)).usd_per_gpu_hour(MIDNIGHT - 1)) == "9"

@@ -1,4 +1,4 @@
-"""The oracle: what must be in the books, from first principles and in exact fractions. Shares no code with the books."""
+"""The oracle: what must be in the books, by first principles and exact fractions. Shares no code with the books."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Truth:
         self._answered &= targets
         self._config = config
 
-    def look(self, pool: str, target: str, look: Look, at: Instant) -> None:
+    def look(self, pool: str, target: str, look: Look) -> None:
         """A good scrape: what an observer learns from it (laws 3 and 4)."""
         seen = self.now.seen.get(target)
         if seen is None:

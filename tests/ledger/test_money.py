@@ -1,6 +1,7 @@
 """Integer money: parts add up, rates are exact, remainders are carried."""
 
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ def test_parts_add_up_and_none_is_a_picodollar_off_its_share(amount: int, units:
 @given(amount=st.integers(0, 10**12), units=UNITS)
 def test_a_larger_share_never_gets_less(amount: int, units: list[int]) -> None:
     pairs = sorted(zip(units, apportion(amount, units), strict=True))
-    assert all(low[1] <= high[1] for low, high in zip(pairs, pairs[1:], strict=False) if low[0] < high[0])
+    assert all(low[1] <= high[1] for low, high in pairwise(pairs) if low[0] < high[0])
 
 
 def test_the_remainder_goes_to_those_who_lost_most_and_ties_to_the_earlier() -> None:

@@ -1,0 +1,77 @@
+# One way to run things. CI runs the same ones (.ci/run).
+
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV := .cache/uv/bin/uv
+
+# The first Python that will do: 3.11 or newer, able to make an environment.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+.PHONY: demo
+demo: $(VENV)/.run  ## a simulated fleet and the exporter, nothing else to install
+	@$(BIN)/tokencost-exporter demo
+
+.PHONY: test
+test: packages $(VENV)/.dev  ## all tests; ARGS="tests/peers -k llama" for some
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: packages $(VENV)/.dev  ## lint, format, types, layers, docs and locks up to date, rules valid
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_locks.py
+	@for rules in $(wildcard rules/*.yml); do promtool check rules $$rules || exit 1; done
+
+.PHONY: bench
+bench: $(VENV)/.dev  ## speed and accuracy, measured
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: golden
+golden: $(VENV)/.dev  ## write the golden exposition again, after a change that is meant
+	@$(BIN)/python -m tests.golden
+
+.PHONY: docs
+docs: $(VENV)/.dev  ## write the README's tables again from the catalog, the registry and the schema
+	@$(BIN)/python -m tests.docs
+
+.PHONY: lock
+lock: $(UV)  ## write the lock files again; ARGS=--upgrade for the newest of everything
+	$(COMPILE) requirements.lock pyproject.toml
+	$(COMPILE) requirements-dev.lock pyproject.toml --group dev --constraint requirements.lock
+	$(COMPILE) requirements-build.lock --group build --constraint requirements-dev.lock
+COMPILE = $(UV) pip compile $(ARGS) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file
+
+.PHONY: env
+env: $(VENV)/.dev  ## the environment of the tests, without running them
+
+.PHONY: packages
+packages:
+	@.ci/packages
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# What the program needs, to the byte, and the program itself, editable.
+$(VENV)/.run: pyproject.toml requirements.lock requirements-build.lock | $(BIN)/python
+	$(PIP) install --require-hashes --requirement requirements.lock --requirement requirements-build.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+$(UV):
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/pip --quiet install uv

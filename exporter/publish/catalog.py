@@ -1,0 +1,136 @@
+"""THE table of what this program publishes: every metric with its labels in order, its help and its unit.
+
+`scale` says how many units of the books (exporter.ledger.accounts: pico-USD, nanoseconds) make one exposed unit.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+USD = 10**12
+SECOND = 10**9
+LARGEST = int(sys.float_info.max)
+
+TENANT, MODEL, POOL, CLASS, WINDOW = "tenant", "model_name", "pool", "token_type", "window"
+TARGET = "target"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family. `name` is the sample's name: a counter's ends in `_total`."""
+
+    name: str
+    type: Literal["counter", "gauge"]
+    labels: tuple[str, ...]
+    help: str  # one line, without quotes and backslashes, so that it needs no escaping in either format
+    scale: int = 1
+
+
+def _counter(name: str, labels: tuple[str, ...], text: str, scale: int = 1) -> Metric:
+    return Metric(f"tokencost_{name}_total", "counter", labels, text, scale)
+
+
+def _gauge(name: str, labels: tuple[str, ...], text: str) -> Metric:
+    return Metric(f"tokencost_{name}", "gauge", labels, text)
+
+
+CATALOG: tuple[Metric, ...] = (
+    _counter(
+        "tokens",
+        (TENANT, MODEL, POOL, CLASS),
+        "Tokens served, from the token counters of engines; the token types are disjoint and add up.",
+    ),
+    _counter("requests", (TENANT, MODEL, POOL), "Requests finished, from the request counters of engines."),
+    _counter(
+        "spend_usd",
+        (TENANT, MODEL, POOL, CLASS),
+        "US dollars attributed to use: the busy share of the cost of a pool, split over the tokens it served.",
+        USD,
+    ),
+    _counter(
+        "cost_usd",
+        (POOL, "resource"),
+        "US dollars paid for a pool: price times time, whether its engines answer or not. Absent without a price.",
+        USD,
+    ),
+    _counter("idle_cost_usd", (POOL,), "US dollars paid for a pool while it served no one.", USD),
+    _gauge(
+        "pending_cost_usd",
+        (POOL,),
+        "US dollars accrued for a pool that wait until it is known who used it.",
+    ),
+    _counter(
+        "unpriced_tokens",
+        (MODEL, POOL, CLASS),
+        "Tokens for which no price is known: they are in tokencost_tokens_total and in no spend.",
+    ),
+    _gauge(
+        "live_cost_usd_per_token",
+        (POOL, MODEL, WINDOW),
+        "US dollars per token over the window, all-in: idle cost included. Absent while no token was served.",
+    ),
+    _gauge(
+        "live_cost_usd_per_output_token",
+        (POOL, MODEL, WINDOW),
+        "US dollars, all-in, per output and reasoning token over the window. Absent while none was served.",
+    ),
+    _gauge(
+        "live_spend_usd_per_token",
+        (POOL, MODEL, CLASS, WINDOW),
+        "US dollars attributed per token of that type over the window. Absent while none was served.",
+    ),
+    _gauge("live_spend_usd_per_hour", (TENANT, WINDOW), "US dollars per hour attributed to a tenant over the window."),
+    _gauge("gpus", (POOL,), "GPUs counted in a pool, from the config; fractions of a device count as fractions."),
+    _gauge("unpriced_gpus", (POOL,), "GPUs counted in a pool for which no price is known; they cost nothing here."),
+    _gauge(
+        "gpu_price_usd_per_hour",
+        (POOL, "product"),
+        "Price of one GPU in US dollars per hour at this moment, from the config. Absent without a price.",
+    ),
+    _counter("gpu_seconds", (POOL,), "GPU-seconds held by a pool: GPUs times elapsed time.", SECOND),
+    _counter("gpu_busy_seconds", (POOL,), "GPU-seconds in which a pool was at work; the rest was idle.", SECOND),
+    _gauge("requests_running", (POOL,), "Requests being worked on, summed over the engines of a pool that report it."),
+    _gauge("requests_waiting", (POOL,), "Requests queued, summed over the engines of a pool that report it."),
+    _gauge(
+        "kv_cache_usage_ratio", (POOL,), "KV cache in use, 0 to 1, averaged over the engines of a pool that report it."
+    ),
+    _counter(
+        "request_seconds",
+        (POOL, MODEL, "phase"),
+        "Request-seconds by phase, from the timers of engines; requests overlap. Absent where an engine has no timers.",
+        SECOND,
+    ),
+    _gauge("allocation_info", (POOL, "method"), "How the cost of a pool is split between token types; always 1."),
+    _gauge("target_up", (TARGET, POOL, "engine"), "1 if the last scrape of the target succeeded, else 0."),
+    _gauge("target_scrape_duration_seconds", (TARGET, POOL, "engine"), "Seconds the last scrape of the target took."),
+    _gauge(
+        "target_last_success_timestamp_seconds",
+        (TARGET, POOL, "engine"),
+        "Unix time of the last good scrape of the target. Absent before the first.",
+    ),
+    _counter("target_scrapes", (TARGET,), "Scrapes of the target that were tried."),
+    _counter("target_counter_resets", (TARGET,), "Restarts seen in the counters of the target."),
+    _counter("target_scrape_failures", (TARGET, "reason"), "Scrapes of the target that failed, by reason."),
+    _counter("tenant_overflow_tokens", (), "Tokens booked to the tenant _other because tenants.limit was reached."),
+    _gauge(
+        "ledger_last_save_timestamp_seconds", (), "Unix time of the last save of the ledger. Absent before the first."
+    ),
+    _counter("ledger_save_failures", (), "Saves of the ledger that failed; the books live on in memory meanwhile."),
+    _gauge("config_last_reload_successful", (), "1 if the last load of the config succeeded, else 0."),
+    _gauge("config_last_reload_success_timestamp_seconds", (), "Unix time of the last good load of the config."),
+    _gauge("build_info", ("version", "revision", "python"), "The running program; always 1."),
+)
+
+
+def by_name() -> dict[str, Metric]:
+    """The catalog by sample name."""
+    return {metric.name: metric for metric in CATALOG}
+
+
+def exposed(value: float, scale: int) -> float:
+    """A number of the books in its exposed unit: rounded once, whole where it can be, never too large to write."""
+    if scale == 1 and value < 2**64:
+        return value
+    return min(value, LARGEST * scale) / scale

@@ -1,0 +1,232 @@
+"""The scan: one page in, the wanted samples out, in the time it takes to find them.
+
+The body stays bytes and labels are parsed the first time a series is seen. A page is read in one of two ways:
+
+* The search finds every line that starts with a wanted name, wherever it stands. It is right for any page.
+* The format demands that the lines of a metric stand in one group under its comments, and nearly every page does so.
+  Where the search has seen that a page is grouped, the next page is followed from comment to comment: if all comments
+  are the same and in the same order, only the groups of wanted names are read, and the rest is never looked at.
+
+A followed page is believed only if no series of the last page is missing and no other group grew by as much as a
+wanted line is long without being searched; else the page is searched. So a group that appears, moves or is split,
+lines without comments and pages without groups are all read by the search.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+from math import inf
+from typing import NamedTuple
+
+from exporter.errors import Reason, ScrapeError
+from exporter.records import Samples, Series
+from exporter.sources.sample import check_page, parse_line
+
+NEWLINE = 10
+UNDERSCORE = 95
+LONGEST_VALUE = 32  # bytes; longer ones are read with care
+FEW = 4  # lines of a group of creation times, which stand still, up to which it is compared whole, as a comment is
+COMMENT = re.compile(rb"#\s*(?:HELP|TYPE)\s+(\S+)")
+NOWHERE = b"\n\n\n"  # stands for the comments after the last group: never found around a "#"
+
+
+class Group(NamedTuple):
+    """The lines between two runs of comments."""
+
+    after: bytes  # newline + the comments that follow
+    skip: int  # bytes from their "#" to the line after them
+    limit: int  # bytes up to which a group cannot have gained a line that does not belong to it; -1: read it all
+    needles: tuple[bytes, ...]  # newline + name of each wanted metric that belongs here; none: not ours
+    dense: bool  # every line is wanted
+
+
+class Scanner:
+    """Reads the pages of one target. Keeps each series it made while the series keeps appearing.
+
+    `names` are whole sample names. `max_series` bounds the wanted samples of a page, `max_line` the bytes of a line.
+    """
+
+    def __init__(self, names: Iterable[str], *, max_series: int = 100_000, max_line: int = 65_536) -> None:
+        self._names = frozenset(names)
+        self._max_series = max_series
+        self._max_line = max_line
+        wanted = sorted((name.encode() for name in self._names), key=len)
+        # Names that start with another wanted name are found with it.
+        self._needles = tuple(b"\n" + n for n in wanted if not any(n != m and n.startswith(m) for m in wanted))
+        self._shortest = len(wanted[0]) + len("\n 0") if wanted else 0
+        names_pattern = b"|".join(re.escape(name) for name in reversed(wanted))
+        line = rb'[^\S\n]*(?:\{[^\S\n]*")?(?:%s)(?![a-zA-Z0-9_:])' % names_pattern
+        self._first = re.compile(line)
+        self._others = re.compile(rb"\n" + line)
+        self._by_raw: dict[bytes, Series] = {}  # the line up to its value -> series
+        self._by_key: dict[str, Series] = {}
+        self._head = b""  # comments before the first group
+        self._groups: list[Group] = []  # empty: the last page was not grouped
+        self._last: Samples = {}  # every wanted line of the last good page
+
+    def scan(self, body: bytes) -> Samples:
+        """The finite, non-negative samples of the wanted names.
+
+        Raises ScrapeError: empty, truncated, invalid, line_too_long or too_many_series.
+        """
+        if not body.endswith((b"\n", b"# EOF")):
+            check_page(body)
+        if max(len(self._by_raw), len(self._by_key)) > 2 * len(self._last) + 64:
+            self._by_raw.clear()
+            self._by_key = {series.key: series for series in self._last}
+        lines = self._follow(body)
+        samples = self._read(lines) if lines is not None else {}
+        if lines is None or len(samples) < len(self._last):
+            samples = self._read(self._search(body))
+            self._learn(body)
+        if not samples:
+            check_page(body)
+        self._last = samples
+        values = samples.values()
+        if not sum(values) < inf or min(values, default=0) < 0:
+            return {series: value for series, value in samples.items() if 0 <= value < inf}
+        return samples
+
+    def _search(self, body: bytes, begin: int = 0, end: int = sys.maxsize) -> list[bytes]:
+        """All wanted lines of the body, or of those that follow a newline from `begin` on and start before `end`."""
+        starts = [match.start() + 1 for match in self._others.finditer(body, begin, end)]
+        if begin == 0 and self._first.match(body):
+            starts.insert(0, 0)
+        if len(starts) > self._max_series:
+            raise self._too_many(len(starts))
+        lines = []
+        for start in starts:
+            stop = body.find(b"\n", start)
+            if stop < 0:  # only where the page ends in "# EOF" on that very line
+                stop = len(body)
+            if stop - start > self._max_line:
+                raise self._too_long(stop - start)
+            lines.append(body[start:stop])
+        return lines
+
+    def _follow(self, body: bytes) -> list[bytes] | None:  # noqa: C901 - one loop, kept flat for its speed
+        """The lines of the wanted groups, perhaps with some unwanted ones; None if this is not the page we know."""
+        if not self._groups or not body.startswith(self._head):
+            return None
+        lines: list[bytes] = []
+        grown: dict[bytes, int] = {}
+        find, starts_with = body.find, body.startswith
+        start = len(self._head)
+        for after, skip, limit, needles, dense in self._groups:
+            stop = find(b"#", start)
+            while not starts_with(after, stop - 1):
+                if stop < 0 and after is NOWHERE:
+                    stop = len(body)
+                    break
+                if stop < 0 or body[stop - 1] == NEWLINE:
+                    return None
+                stop = find(b"#", stop + 1)  # that one was within a line
+            if stop - start > limit:
+                if dense:
+                    lines += body[start : stop - 1].split(b"\n")
+                else:
+                    new = self._search(body, start - 1, stop)
+                    if new and not needles:
+                        return None
+                    lines += new
+                    grown[after] = stop - start + self._shortest - 1
+            elif needles:
+                lines += _pick(body, needles, start - 1, stop)
+            start = stop + skip
+        if grown:
+            self._groups = [group._replace(limit=grown.get(group.after, group.limit)) for group in self._groups]
+        return lines
+
+    def _learn(self, body: bytes) -> None:
+        """Note the groups of a page, if each holds only lines that begin with the name its comments give."""
+        self._groups = []
+        if not body.startswith(b"#") or not body.endswith(b"\n"):
+            return
+        parts: list[tuple[bytes, bytes, list[bytes]]] = []  # comments, the name they give, the lines they head
+        before, name = b"\n", NOWHERE
+        for commented, run in groupby(body[:-1].split(b"\n"), key=lambda line: line.startswith(b"#")):
+            block = list(run)
+            if commented:
+                named = COMMENT.match(block[-1])
+                name = named[1] if named else NOWHERE
+            elif not all(line.startswith(name) for line in block if line):
+                return
+            elif len(block) > FEW or not name.endswith(b"_created") or self._first.match(block[0]):
+                parts.append((before, name, block))
+                before = b"\n"
+                continue
+            before += b"\n".join(block) + b"\n"
+        if before != b"\n":  # comments end the page
+            parts.append((before, NOWHERE, []))
+        self._head = parts[0][0][1:]
+        for (_, name, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, b"", [])], strict=True):
+            needles = tuple(needle for needle in self._needles if needle.startswith(b"\n" + name))
+            dense = bool(needles) and all(map(self._first.match, block))
+            size = sum(map(len, block)) + len(block)
+            limit = -1 if dense else size + self._shortest - 1
+            self._groups.append(Group(after, len(after) - 1, limit, needles, dense))
+
+    def _read(self, lines: list[bytes]) -> Samples:
+        """The samples of these lines, whatever their values; lines of other names are skipped."""
+        samples: Samples = {}
+        by_raw = self._by_raw
+        unwanted = 0
+        for line in lines:
+            raw, _, text = line.rpartition(b" ")
+            series = by_raw.get(raw)
+            if series is not None and len(text) <= LONGEST_VALUE and UNDERSCORE not in text:
+                try:
+                    samples[series] = float(text)
+                    continue
+                except ValueError:
+                    pass  # say what is wrong below
+            sample = self._meet(line, raw)
+            if sample is None:
+                unwanted += 1
+            else:
+                samples[sample[0]] = sample[1]
+        if len(samples) > self._max_series:
+            raise self._too_many(len(samples))
+        if len(samples) + unwanted != len(lines):
+            raise ScrapeError(Reason.INVALID, "a series stands on the page twice")
+        return samples
+
+    def _meet(self, line: bytes, raw: bytes) -> tuple[Series, float] | None:
+        """Read a line with care, and remember its series; None if its name is not wanted."""
+        if not self._first.match(line):
+            return None
+        if len(line) > self._max_line:
+            raise self._too_long(len(line))
+        parsed = parse_line(line)
+        if parsed is None or parsed.name not in self._names:
+            return None
+        key = parsed.key()
+        series = self._by_key.get(key)
+        if series is None:
+            series = self._by_key[key] = parsed.series(key)
+        if (
+            len(raw) >= parsed.end and not raw[parsed.end :].strip()
+        ):  # no timestamp or exemplar: what precedes the last space is the series
+            self._by_raw[raw] = series
+        return series, parsed.value
+
+    def _too_long(self, size: int) -> ScrapeError:
+        return ScrapeError(Reason.LINE_TOO_LONG, f"a line of {size} bytes; at most {self._max_line} are read")
+
+    def _too_many(self, count: int) -> ScrapeError:
+        return ScrapeError(Reason.TOO_MANY_SERIES, f"{count} wanted series; at most {self._max_series} are read")
+
+
+def _pick(body: bytes, needles: tuple[bytes, ...], start: int, stop: int) -> list[bytes]:
+    """The lines that follow a newline from `start` on and begin with a needle."""
+    lines = []
+    for needle in needles:
+        at = body.find(needle, start, stop)
+        while at >= 0:
+            end = body.find(b"\n", at + 1)
+            lines.append(body[at + 1 : end])
+            at = body.find(needle, end, stop)
+    return lines

@@ -1,0 +1,195 @@
+"""One HTTP GET with nothing left open: time, size, encoding, redirects and credentials are all bounded.
+
+A target that misbehaves costs one ScrapeError. Its text says what happened and holds no query and no secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from base64 import b64encode
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+from isal import isal_zlib
+from yarl import URL
+
+from exporter import __version__
+from exporter.clock import NS
+from exporter.errors import Reason, ScrapeError
+from exporter.sources.target import Basic, Target, TlsFiles
+
+REDIRECTS = 3
+MOVED = frozenset({301, 302, 303, 307, 308})
+SECRET_BYTES = 65_536
+GZIP = 31  # zlib's wbits: a gzip header and nothing else
+HEADERS = {
+    "Accept": "text/plain;version=0.0.4",
+    "Accept-Encoding": "identity",  # within a cluster, compression costs more than it saves
+    "User-Agent": f"tokencost-exporter/{__version__}",
+}
+
+
+class Fetcher:
+    """Fetches pages over one session; connections stay open between scrapes. An async context manager."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._contexts: dict[TlsFiles, tuple[tuple[int, ...], ssl.SSLContext]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            # No limit: a target has one scrape at a time, and slow ones must not make the others wait.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=120, ttl_dns_cache=30),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            timeout=aiohttp.ClientTimeout(total=None),  # get() sets its own
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=1 << 18,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, target: Target) -> bytes:
+        """The decoded body of the page.
+
+        Raises ScrapeError: timeout, connect, tls, credentials, status, redirect, encoding, too_large, truncated or
+        invalid (not HTTP).
+        """
+        try:
+            async with asyncio.timeout(target.timeout_ns / NS):
+                return await self._get(target)
+        except TimeoutError:
+            reason, what = Reason.TIMEOUT, f"no complete answer within {target.timeout_ns / NS:g} s"
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
+            reason, what = Reason.TLS, _tls_text(error)
+        except aiohttp.ClientPayloadError:
+            reason, what = Reason.TRUNCATED, "the body stopped before its end"
+        except aiohttp.ClientConnectorError as error:
+            reason, what = Reason.CONNECT, f"cannot connect: {_connect_text(error.os_error)}"
+        except aiohttp.ClientResponseError:
+            reason, what = Reason.INVALID, "the answer is not HTTP, or its headers are too long"
+        except (aiohttp.ClientError, OSError) as error:
+            reason, what = Reason.CONNECT, f"the connection failed ({type(error).__name__})"
+        raise ScrapeError(reason, f"{target.name}: {what}")
+
+    async def _get(self, target: Target) -> bytes:
+        if self._session is None:
+            raise RuntimeError("the fetcher is not open")
+        headers = _authorization(target)
+        tls = self._context(target) if target.tls else True
+        url = URL(target.url)
+        for _ in range(REDIRECTS + 1):
+            async with self._session.get(url, headers=headers, ssl=tls, allow_redirects=False) as response:
+                if response.status in MOVED:
+                    url = _next(target, url, response.headers.get("Location", ""))
+                    continue
+                if response.status != 200:
+                    raise ScrapeError(Reason.STATUS, f"{target.name}: HTTP status {response.status}")
+                return await _body(target, response)
+        raise ScrapeError(Reason.REDIRECT, f"{target.name}: more than {REDIRECTS} redirects")
+
+    def _context(self, target: Target) -> ssl.SSLContext:
+        """Made again when one of its files changes, so renewed certificates are taken up."""
+        files = target.tls
+        assert files is not None  # noqa: S101 - the caller has looked
+        try:
+            times = tuple(path.stat().st_mtime_ns if path else 0 for path in (files.ca, files.cert, files.key))
+            known = self._contexts.get(files)
+            if known and known[0] == times:
+                return known[1]
+            context = ssl.create_default_context(cafile=files.ca)
+            if files.cert:
+                context.load_cert_chain(files.cert, files.key)
+        except OSError as error:  # ssl.SSLError is one
+            what = f"a TLS file cannot be read: {error.strerror or type(error).__name__}"
+            raise ScrapeError(Reason.TLS, f"{target.name}: {what}") from None
+        self._contexts[files] = times, context
+        return context
+
+
+async def _body(target: Target, response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, decoded. Neither the bytes received nor the bytes they decode to pass the limit."""
+    limit = target.max_body_bytes
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"identity", "", "gzip", "x-gzip"}:
+        raise ScrapeError(Reason.ENCODING, f"{target.name}: Content-Encoding is neither identity nor gzip")
+    if (response.content_length or 0) > limit:
+        raise _too_large(target)
+    gzip = isal_zlib.decompressobj(wbits=GZIP) if "gzip" in encoding else None
+    parts: list[bytes] = []
+    received = size = 0
+    async for chunk in response.content.iter_any():
+        received += len(chunk)
+        if gzip:
+            try:
+                part = gzip.decompress(chunk, limit - size + 1)
+            except isal_zlib.error:  # type: ignore[misc]  # isal's types do not say that it is an exception
+                raise ScrapeError(Reason.ENCODING, f"{target.name}: the gzip body is broken") from None
+        else:
+            part = chunk
+        size += len(part)
+        if max(received, size) > limit:
+            raise _too_large(target)
+        parts.append(part)
+    if gzip and (not gzip.eof or gzip.unused_data):
+        raise ScrapeError(Reason.ENCODING, f"{target.name}: the gzip body does not end where the answer ends")
+    return b"".join(parts)
+
+
+def _too_large(target: Target) -> ScrapeError:
+    return ScrapeError(Reason.TOO_LARGE, f"{target.name}: the body is larger than {target.max_body_bytes} bytes")
+
+
+def _next(target: Target, url: URL, location: str) -> URL:
+    """Where a redirect leads. Credentials belong to one origin, so it may lead nowhere else."""
+    try:
+        there = url.join(URL(location))
+        same = bool(location) and there.origin() == url.origin()
+    except ValueError:
+        same = False
+    if not same:
+        raise ScrapeError(Reason.REDIRECT, f"{target.name}: a redirect to another origin is not followed")
+    return there
+
+
+def _authorization(target: Target) -> dict[str, str]:
+    if target.auth is None:
+        return {}
+    if isinstance(target.auth, Basic):
+        pair = f"{target.auth.username}:{_secret(target, target.auth.password_file)}"
+        return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+    return {"Authorization": f"Bearer {_secret(target, target.auth.token_file)}"}
+
+
+def _secret(target: Target, path: Path) -> str:
+    """The file's text without its last newline; read at every scrape, since secrets are rotated."""
+    try:
+        with path.open("rb") as file:
+            secret = file.read(SECRET_BYTES).decode().rstrip("\r\n")
+    except (OSError, UnicodeError) as error:
+        what = (isinstance(error, OSError) and error.strerror) or "it is not text"
+        raise ScrapeError(Reason.CREDENTIALS, f"{target.name}: cannot read {path}: {what}") from None
+    if not secret or not secret.isprintable():
+        raise ScrapeError(Reason.CREDENTIALS, f"{target.name}: {path} is empty or holds control characters")
+    return secret
+
+
+def _tls_text(error: Exception) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    text = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(cause).__name__
+    return f"TLS failed: {text}"
+
+
+def _connect_text(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the name was not found"
+    return os.strerror(error.errno) if error.errno else "none of its addresses answers"

@@ -1,0 +1,108 @@
+"""One sample line of a page, read with care: what the scanner does the first time it sees a series."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from exporter.errors import Reason, ScrapeError
+from exporter.records import Series
+
+HEAD = re.compile(rb"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?")
+OPEN = re.compile(rb"[ \t]*\{")
+QUOTED = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
+# `name="value"`, or a quoted name; a quoted term alone is the metric's name (Prometheus 3).
+TERM = re.compile(rb"[ \t]*(?:([a-zA-Z_][a-zA-Z0-9_]*)|%s)[ \t]*(?:=[ \t]*%s[ \t]*)?(?:,|(?=\}))" % (QUOTED, QUOTED))
+CLOSE = re.compile(rb"[ \t]*\}")
+# value, timestamp, exemplar
+TAIL = re.compile(rb"[ \t]*+(\S++)(?:[ \t]++[-+]?[0-9][0-9.eE+-]*+)?(?:[ \t]++#.*+)?")
+FIRST = re.compile(rb"^[^\S\n]*([^#\s][^\n]*)(\n?)", re.MULTILINE)
+ESCAPE = re.compile(rb'\\([\\n"])')
+PLAIN = {b"\\": b"\\", b"n": b"\n", b'"': b'"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line taken apart. `end` is the offset where its name and labels end."""
+
+    name: str
+    labels: tuple[tuple[bytes, bytes], ...]  # as they stand, unescaped
+    value: float
+    end: int
+
+    def key(self) -> str:
+        """`name{a="b"}`, labels sorted by name: one text for one series however it is written.
+
+        Invalid UTF-8 is shown as `\\xff`, which no escaped value contains, so no two values share a key.
+        """
+        labels = ",".join(f'{text(name)}="{text(escape(value))}"' for name, value in sorted(self.labels))
+        return f"{self.name}{{{labels}}}" if labels else self.name
+
+    def series(self, key: str) -> Series:
+        return Series(self.name, tuple((text(name), text(value)) for name, value in sorted(self.labels)), key)
+
+
+def text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def escape(value: bytes) -> bytes:
+    return value.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+
+
+def unescape(value: bytes) -> bytes:
+    return ESCAPE.sub(lambda match: PLAIN[match[1]], value) if b"\\" in value else value
+
+
+def parse_line(line: bytes) -> Line | None:
+    """The line of one sample; None for a blank line or a comment.
+
+    Raises ScrapeError (invalid) with the metric's name and what is wrong.
+    """
+    head = HEAD.match(line)
+    assert head is not None  # noqa: S101 - the pattern matches the empty text
+    name, end = head[1] or b"", head.end()
+    if not name and line[end : end + 1] in {b"", b"#"}:
+        return None
+    labels: dict[bytes, bytes] = {}
+    if opened := OPEN.match(line, end):
+        end = opened.end()
+        while term := TERM.match(line, end):
+            end = term.end()
+            label = term[1] if term[1] is not None else unescape(term[2])
+            if term[3] is not None and label not in labels:
+                labels[label] = unescape(term[3])
+            elif term[3] is None and term[1] is None and not name:
+                name = label
+            else:
+                raise _invalid(name, "a label is wrong or there twice")
+        if not (closed := CLOSE.match(line, end)):
+            raise _invalid(name, "the labels are not closed")
+        end = closed.end()
+    tail = TAIL.fullmatch(line.rstrip(), end)
+    if not name or not tail:
+        raise _invalid(name, "not a sample")
+    try:
+        value = float(tail[1].replace(b"_", b"?"))  # float() would take 1_000
+    except ValueError:
+        raise _invalid(name, f"the value {text(tail[1][:40])!r} is not a number") from None
+    return Line(text(name), tuple(labels.items()), value, end)
+
+
+def check_page(body: bytes) -> None:
+    """Say what is wrong with a page that stops early or on which no wanted sample was found, if anything is.
+
+    Raises ScrapeError: empty, truncated or invalid.
+    """
+    first = FIRST.search(body)
+    if first and (first[2] or not first[1][:1].isalpha()):  # HTML, JSON, bytes; not a name cut short
+        parse_line(first[1])
+    if body and not body.endswith(b"\n") and not body.endswith(b"# EOF"):
+        raise ScrapeError(Reason.TRUNCATED, "the last line of the page has no end")
+    if not first:
+        raise ScrapeError(Reason.EMPTY, "the page has no sample")
+
+
+def _invalid(name: bytes, wrong: str) -> ScrapeError:
+    shown = text(name[:200]) or "a line without a metric name"
+    return ScrapeError(Reason.INVALID, f"{shown}: {wrong}")

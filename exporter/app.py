@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from exporter import __version__
 from exporter.books import Books
-from exporter.clock import NS, Clock
+from exporter.clock import Clock
 from exporter.config.load import load
 from exporter.config.schema import Config
 from exporter.errors import ConfigError, LedgerError, ScrapeError
@@ -33,7 +33,7 @@ from exporter.publish.server import Server, Site
 from exporter.publish.snapshot import Snapshot
 from exporter.publish.view import View
 from exporter.publish.writer import Exposition, Rendered
-from exporter.records import Instant, Reading
+from exporter.records import NS, Instant, Reading
 from exporter.sources.fetch import Fetcher
 from exporter.sources.poller import Poller, spread
 from exporter.sources.target import Target, targets

@@ -6,9 +6,7 @@ import asyncio
 import time
 from typing import Protocol
 
-from exporter.records import Instant
-
-NS = 1_000_000_000
+from exporter.records import NS, Instant
 
 
 class Clock(Protocol):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from exporter.clock import NS
 from exporter.errors import ScrapeError
 from exporter.ledger.accounts import Labels
 from exporter.publish.view import TargetStatus
-from exporter.records import Instant
+from exporter.records import NS, Instant
 from exporter.sources.target import Target
 
 

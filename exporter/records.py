@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+NS = 1_000_000_000  # nanoseconds in a second
+
 TokenClass = Literal["input", "cache_read", "cache_write", "output", "reasoning"]
 TOKEN_CLASSES: tuple[TokenClass, ...] = ("input", "cache_read", "cache_write", "output", "reasoning")
 PROMPT_CLASSES: frozenset[TokenClass] = frozenset({"input", "cache_read", "cache_write"})

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from exporter.allocation.lots import Lot, Lots, Seen
 from exporter.allocation.split import COMPUTE_TIME, WEIGHTS, Units, shares, static_units, timed_units
 from exporter.allocation.supply import Accrued, Supply
-from exporter.clock import NS
 from exporter.config.schema import Pool
 from exporter.ledger.changes import State
 from exporter.ledger.money import apportion
 from exporter.metering.usage import TokenKey, Usage
 from exporter.metering.window import Window
 from exporter.pricing.book import PriceBook
+from exporter.records import NS
 
 # Seconds are counted when requests finish, tokens while they run: the window must be longer than the longest request.
 _TIMING_SPAN_NS = 3600 * NS

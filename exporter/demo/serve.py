@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import hdrs, web
 
-from exporter.clock import NS, Clock
+from exporter.clock import Clock
 from exporter.demo.fleet import Fleet, PoolPlan, demo_fleet
+from exporter.records import NS
 
 STEP_NS = NS // 4
 

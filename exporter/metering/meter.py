@@ -6,12 +6,11 @@ sight of a target is a baseline, and a page that cannot be this target's next on
 
 from __future__ import annotations
 
-from exporter.clock import NS
 from exporter.errors import Reason, ScrapeError
 from exporter.metering.delta import fell, grown
 from exporter.metering.route import Route, Router, Scope
 from exporter.metering.usage import Gauges, TokenKey, Usage
-from exporter.records import Instant, Reading, Series
+from exporter.records import NS, Instant, Reading, Series
 from exporter.sources.engine import Engine
 
 # How far an engine's clock may be from ours before its start time stops being evidence.

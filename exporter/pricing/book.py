@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from exporter.clock import NS
 from exporter.config.schema import GpuPrice
+from exporter.records import NS
 
 
 def midnight_ns(day: date) -> int:

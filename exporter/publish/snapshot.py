@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
-from exporter.clock import NS
 from exporter.ledger.accounts import Family, Labels
 from exporter.publish.catalog import Metric, by_name, exposed
 from exporter.publish.view import View
+from exporter.records import NS
 
 Json = dict[str, Any]
 Columns = Mapping[str, tuple[str, ...]]  # metric without prefix and suffix -> labels that become keys below its key

@@ -30,17 +30,16 @@ UNDERSCORE = 95
 LONGEST_VALUE = 32  # bytes; longer ones are read with care
 FEW = 4  # lines of a group of creation times, which stand still, up to which it is compared whole, as a comment is
 COMMENT = re.compile(rb"#\s*(?:HELP|TYPE)\s+(\S+)")
-NOWHERE = b"\n\n\n"  # stands for the comments after the last group: never found around a "#"
+NOWHERE = b"\n\n"  # stands for the comments after the last group: never found at a "#"
 
 
 class Group(NamedTuple):
     """The lines between two runs of comments."""
 
-    after: bytes  # newline + the comments that follow
-    skip: int  # bytes from their "#" to the line after them
-    limit: int  # bytes up to which a group cannot have gained a line that does not belong to it; -1: read it all
+    after: bytes  # the comments that follow
+    skip: int  # their length
+    limit: int  # bytes up to which a group cannot have gained a foreign line; -1: all its lines are wanted
     needles: tuple[bytes, ...]  # newline + name of each wanted metric that belongs here; none: not ours
-    dense: bool  # every line is wanted
 
 
 class Scanner:
@@ -115,9 +114,9 @@ class Scanner:
         grown: dict[bytes, int] = {}
         find, starts_with = body.find, body.startswith
         start = len(self._head)
-        for after, skip, limit, needles, dense in self._groups:
+        for after, skip, limit, needles in self._groups:
             stop = find(b"#", start)
-            while not starts_with(after, stop - 1):
+            while not starts_with(after, stop):
                 if stop < 0 and after is NOWHERE:
                     stop = len(body)
                     break
@@ -125,7 +124,7 @@ class Scanner:
                     return None
                 stop = find(b"#", stop + 1)  # that one was within a line
             if stop - start > limit:
-                if dense:
+                if limit < 0:
                     lines += body[start : stop - 1].split(b"\n")
                 else:
                     new = self._search(body, start - 1, stop)
@@ -146,7 +145,7 @@ class Scanner:
         if not body.startswith(b"#") or not body.endswith(b"\n"):
             return
         parts: list[tuple[bytes, bytes, list[bytes]]] = []  # comments, the name they give, the lines they head
-        before, name = b"\n", NOWHERE
+        before, name = b"", NOWHERE
         for commented, run in groupby(body[:-1].split(b"\n"), key=lambda line: line.startswith(b"#")):
             block = list(run)
             if commented:
@@ -156,18 +155,18 @@ class Scanner:
                 return
             elif len(block) > FEW or not name.endswith(b"_created") or self._first.match(block[0]):
                 parts.append((before, name, block))
-                before = b"\n"
+                before = b""
                 continue
             before += b"\n".join(block) + b"\n"
-        if before != b"\n":  # comments end the page
+        if before:  # comments end the page
             parts.append((before, NOWHERE, []))
-        self._head = parts[0][0][1:]
+        self._head = parts[0][0]
         for (_, name, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, b"", [])], strict=True):
             needles = tuple(needle for needle in self._needles if needle.startswith(b"\n" + name))
             dense = bool(needles) and all(map(self._first.match, block))
             size = sum(map(len, block)) + len(block)
             limit = -1 if dense else size + self._shortest - 1
-            self._groups.append(Group(after, len(after) - 1, limit, needles, dense))
+            self._groups.append(Group(after, len(after), limit, needles))
 
     def _read(self, lines: list[bytes]) -> Samples:
         """The samples of these lines, whatever their values; lines of other names are skipped."""

@@ -18,8 +18,8 @@ from isal import isal_zlib
 from yarl import URL
 
 from exporter import __version__
-from exporter.clock import NS
 from exporter.errors import Reason, ScrapeError
+from exporter.records import NS
 from exporter.sources.target import Basic, Target, TlsFiles
 
 REDIRECTS = 3

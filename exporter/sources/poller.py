@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Protocol
 
-from exporter.clock import NS, Clock
+from exporter.clock import Clock
 from exporter.errors import Reason, ScrapeError
-from exporter.records import Instant, Reading
+from exporter.records import NS, Instant, Reading
 from exporter.sources.reader import Reader
 from exporter.sources.target import Target
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from exporter.allocation.lots import Seen
 from exporter.allocation.pool import Booked, PoolBook
-from exporter.clock import NS
 from exporter.config.schema import Pool
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
+from exporter.records import NS
 
 HOUR = 3600 * NS
 USD = 10**12

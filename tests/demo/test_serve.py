@@ -8,10 +8,9 @@ import aiohttp
 import pytest
 import yaml
 
-from exporter.clock import NS
 from exporter.demo.fleet import demo_fleet
 from exporter.demo.serve import STEP_NS, demo, demo_config, drive, serve_fleet
-from exporter.records import Instant
+from exporter.records import NS, Instant
 from tests.demo.pages import value
 
 START = 1_800_000_000

@@ -17,8 +17,8 @@ import aiohttp
 from aiohttp import web
 
 from exporter.app import App, Options
-from exporter.clock import NS
 from exporter.config.load import load
+from exporter.records import NS
 from tests.clock import ManualClock
 
 PAGES = Path(__file__).parents[1] / "pages"
@@ -28,13 +28,15 @@ RECORDED = {
     "llamacpp": "llamacpp-server-0.7.0-b11669-real.prom",
 }
 # What each engine counts between two scrapes: sample name -> growth of its first series.
-GROWTH = {
+GROWTH: dict[str, dict[str, float]] = {
     "vllm": {
         "vllm:prompt_tokens_total": 1000, "vllm:prompt_tokens_cached_total": 400, "vllm:generation_tokens_total": 150,
         "vllm:request_prefill_time_seconds_sum": 0.5, "vllm:request_decode_time_seconds_sum": 4.5,
         "vllm:request_queue_time_seconds_sum": 0.25, "vllm:request_success_total": 10,
     },
-    "sglang": {"sglang:prompt_tokens_total": 300, "sglang:cached_tokens_total": 100, "sglang:generation_tokens_total": 50},
+    "sglang": {
+        "sglang:prompt_tokens_total": 300, "sglang:cached_tokens_total": 100, "sglang:generation_tokens_total": 50,
+    },
     "llamacpp": {},  # idle
 }  # fmt: skip
 INTERVAL = 15 * NS
@@ -114,7 +116,9 @@ def stable(text: str, names: dict[int, str]) -> str:
     families = re.split(r"(?=^# HELP )", text, flags=re.MULTILINE)
     text = "".join(family for family in families if not re.match(r"# HELP (process|python)_", family))
     text = re.sub(r"127\.0\.0\.1:(\d+)", lambda found: f"{names[int(found[1])]}:8000", text)
-    text = re.sub(r'(tokencost_build_info\{version=")[^"]*(",revision="[^"]*",python=")[^"]*', r"\1VERSION\2PYTHON", text)
+    text = re.sub(
+        r'(tokencost_build_info\{version=")[^"]*(",revision="[^"]*",python=")[^"]*', r"\1VERSION\2PYTHON", text
+    )
     return text if text.endswith("\n") else text + "\n"
 
 

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from exporter.clock import NS
 from exporter.ledger import families as f
 from exporter.ledger.accounts import Labels
+from exporter.records import NS
 from tests.laws.world import POOLS, World, config, engine_names
 
 ENGINE = st.sampled_from(engine_names())
@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
 
 def test_the_laws_hold_in_random_worlds() -> None:
     """At least 10,000 steps; every failure prints a short world that breaks a law."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=350, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)

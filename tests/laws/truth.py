@@ -105,7 +105,7 @@ class Truth:
         self.now.seen = {target: seen for target, seen in self.now.seen.items() if target in targets}
         for mapping in (self.now.watched_since, self.now.accrued_to, self.now.gaps):
             for name in set(mapping) - names:
-                del mapping[name]  # type: ignore[attr-defined]
+                del mapping[name]
         for pool, resource in self.now.cost:
             if pool not in names:  # less than a picodollar is not worth remembering a pool for
                 self.now.cost[pool, resource] = Fraction(math.floor(self.now.cost[pool, resource]))

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from exporter.books import Books
-from exporter.clock import NS
 from exporter.config.schema import Config
 from exporter.demo.engine import SimEngine
 from exporter.demo.tables import LLAMACPP, SGLANG, VLLM
 from exporter.errors import Reason, ScrapeError
 from exporter.ledger.store import Store
-from exporter.records import Instant
+from exporter.records import NS, Instant
 from exporter.sources.reader import Reader
 from tests.laws.truth import Look, Truth
 
@@ -28,7 +28,7 @@ PRICES = [
     {"product": "NVIDIA H100*", "usd_per_hour": Decimal("3.10"), "from": "2026-03-05"},  # the 4th has no price at all
     {"product": "NVIDIA L4", "usd_per_hour": Decimal("0.333333333333")},
 ]
-POOLS = {
+POOLS: dict[str, dict[str, Any]] = {
     "chat": {
         "name": "chat",
         "endpoints": [{"url": "http://chat-0:8000/metrics"}, {"url": "http://chat-1:8000/metrics"}],
@@ -65,7 +65,7 @@ def config(without: frozenset[str] = frozenset(), **changes: object) -> Config:
     """A config of the pools above: engines in `without` are left out, `changes` are put on every pool."""
     pools = []
     for name, pool in POOLS.items():
-        endpoints = [end for end in pool["endpoints"] if end["url"].split("/")[2].split(":")[0] not in without]  # type: ignore[attr-defined]
+        endpoints = [end for end in pool["endpoints"] if end["url"].split("/")[2].split(":")[0] not in without]
         if endpoints:
             pools.append({**pool, **changes, "name": name, "endpoints": endpoints})
     return Config.model_validate({"prices": {"gpus": PRICES}, "pools": pools, "tenants": {"limit": 3}})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.clock import NS
 from exporter.errors import Reason, ScrapeError
 from exporter.metering.meter import Meter
 from exporter.metering.route import Scope
 from exporter.metering.usage import Usage
-from exporter.records import Instant, Reading, Role, Series
+from exporter.records import NS, Instant, Reading, Role, Series
 from exporter.sources.engine import Engine, Seconds, Signal, Tokens
 from exporter.sources.registry import ENGINES
 

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from exporter.clock import NS
 from exporter.publish.catalog import CATALOG
 from exporter.publish.writer import Exposition
+from exporter.records import NS
 from tests.publish.world import family, fleet, view
 
 # Names the contract fixes against the linter's taste; each needs its reason.

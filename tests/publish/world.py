@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from exporter.clock import NS
 from exporter.ledger.accounts import Family, Labels
 from exporter.publish.catalog import USD
 from exporter.publish.view import TargetStatus, View
-from exporter.records import Instant
+from exporter.records import NS, Instant
 
 TOKENS, SPEND = "tokencost_tokens_total", "tokencost_spend_usd_total"
 COST, IDLE, PENDING = "tokencost_cost_usd_total", "tokencost_idle_cost_usd_total", "tokencost_pending_cost_usd"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from exporter.clock import NS
+from exporter.records import NS
 from exporter.sources.target import Target
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

@@ -8,13 +8,14 @@ import os
 import resource
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import trustme
 
-from exporter.clock import NS
 from exporter.errors import Reason, ScrapeError
+from exporter.records import NS
 from exporter.sources.fetch import Fetcher
 from exporter.sources.target import Basic, Bearer, Target, TlsFiles
 from tests.sources.servers import PAGE, Answer, http, says, serve, target
@@ -36,13 +37,11 @@ async def refusal(fetcher: Fetcher, one: Target) -> ScrapeError:
     return error.value
 
 
-async def drip(_: bytes, writer: asyncio.StreamWriter) -> None:
-    """A header now, and one byte after the other for ever."""
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-    while True:
-        writer.write(b"x")
-        await writer.drain()
-        await asyncio.sleep(0.01)
+async def stall(_: bytes, writer: asyncio.StreamWriter) -> None:
+    """A header and one byte, then silence."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx")
+    await writer.drain()
+    await asyncio.Event().wait()
 
 
 async def endless(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -62,7 +61,7 @@ async def endless_headers(_: bytes, writer: asyncio.StreamWriter) -> None:
 BOMB = gzip.compress(b"\0" * (200 << 20))
 
 HOSTILE: dict[str, tuple[Answer, Reason]] = {
-    "slow body": (drip, Reason.TIMEOUT),
+    "stalled body": (stall, Reason.TIMEOUT),
     "endless body": (endless, Reason.TOO_LARGE),
     "endless headers": (endless_headers, Reason.INVALID),
     "a gigabyte announced": (says(http(length=1 << 30)), Reason.TOO_LARGE),
@@ -146,9 +145,11 @@ async def test_a_redirect_within_the_origin_is_followed_with_the_credentials(fet
 
 async def test_credentials_never_leave_their_origin(fetcher: Fetcher, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
-    async with serve(says(http())) as (other, theirs):
-        async with serve(says(http(b"", f"Location: {other}/metrics", status="302 Found"))) as (origin, _):
-            error = await refusal(fetcher, target(origin, auth=Bearer(tmp_path / "token")))
+    async with AsyncExitStack() as stack:
+        other, theirs = await stack.enter_async_context(serve(says(http())))
+        away = http(b"", f"Location: {other}/metrics", status="302 Found")
+        origin, _ = await stack.enter_async_context(serve(says(away)))
+        error = await refusal(fetcher, target(origin, auth=Bearer(tmp_path / "token")))
     assert error.reason is Reason.REDIRECT
     assert "s3cret" not in str(error)
     assert theirs == []

@@ -1,0 +1,1 @@
+"""Who pays for what: supply, lots, the split between token classes, tenants."""

@@ -1,0 +1,1 @@
+"""The config: schema, loading, and every error with the way to mend it."""

@@ -1,0 +1,1 @@
+"""The books: integer accounts in memory, one SQLite file on disk."""

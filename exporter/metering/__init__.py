@@ -1,0 +1,1 @@
+"""From readings to use: deltas per series, disjoint token classes, one account per tenant, model and class."""

@@ -1,0 +1,1 @@
+"""What the world sees: the metrics page, the JSON, the live page, the HTTP server."""

@@ -7,9 +7,11 @@ The body stays bytes and labels are parsed the first time a series is seen. A pa
   Where the search has seen that a page is grouped, the next page is followed from comment to comment: if all comments
   are the same and in the same order, only the groups of wanted names are read, and the rest is never looked at.
 
-A followed page is believed only if no series of the last page is missing and no other group grew by as much as a
-wanted line is long without being searched; else the page is searched. So a group that appears, moves or is split,
-lines without comments and pages without groups are all read by the search.
+A followed page is believed only if no series of the last page is missing and no group gained as much as a wanted line
+is long without being searched; else the page is searched. So metrics that appear, move or are split, lines without
+comments, pages without groups and lines put among those of another metric are all read by the search. Left out is one
+case that the format forbids: under unchanged comments, another metric's group loses a line and gains a wanted one of
+a series never seen, both between the same two scrapes. It is read at the next search.
 """
 
 from __future__ import annotations
@@ -28,13 +30,14 @@ from exporter.sources.sample import check_page, parse_line
 NEWLINE = 10
 UNDERSCORE = 95
 LONGEST_VALUE = 32  # bytes; longer ones are read with care
-FEW = 4  # lines of a group of creation times, which stand still, up to which it is compared whole, as a comment is
+FEW = 64  # lines up to which a foreign group that stands still is compared whole, as if it were a comment
+MOVED = b""  # in place of the text of a group that stands still no more
 COMMENT = re.compile(rb"#\s*(?:HELP|TYPE)\s+(\S+)")
 NOWHERE = b"\n\n"  # stands for the comments after the last group: never found at a "#"
 
 
 class Group(NamedTuple):
-    """The lines between two runs of comments."""
+    """The lines between two runs of comments. Foreign groups that stand still, as most do, count as comments."""
 
     after: bytes  # the comments that follow
     skip: int  # their length
@@ -64,6 +67,7 @@ class Scanner:
         self._by_key: dict[str, Series] = {}
         self._head = b""  # comments before the first group
         self._groups: list[Group] = []  # empty: the last page was not grouped
+        self._still: dict[bytes, bytes] = {}  # foreign groups, by name, that have stood still since they were seen
         self._last: Samples = {}  # every wanted line of the last good page
 
     def scan(self, body: bytes) -> Samples:
@@ -144,25 +148,32 @@ class Scanner:
         self._groups = []
         if not body.startswith(b"#") or not body.endswith(b"\n"):
             return
-        parts: list[tuple[bytes, bytes, list[bytes]]] = []  # comments, the name they give, the lines they head
+        known, still = self._still, {}
+        parts: list[tuple[bytes, tuple[bytes, ...], list[bytes]]] = []  # comments, whose names they give, lines
         before, name = b"", NOWHERE
         for commented, run in groupby(body[:-1].split(b"\n"), key=lambda line: line.startswith(b"#")):
             block = list(run)
+            text = b"\n".join(block) + b"\n"
             if commented:
                 named = COMMENT.match(block[-1])
                 name = named[1] if named else NOWHERE
-            elif not all(line.startswith(name) for line in block if line):
-                return
-            elif len(block) > FEW or not name.endswith(b"_created") or self._first.match(block[0]):
-                parts.append((before, name, block))
-                before = b""
+                before += text
                 continue
-            before += b"\n".join(block) + b"\n"
-        if before:  # comments end the page
-            parts.append((before, NOWHERE, []))
-        self._head = parts[0][0]
-        for (_, name, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, b"", [])], strict=True):
+            if not all(line.startswith(name) for line in block if line):
+                return
             needles = tuple(needle for needle in self._needles if needle.startswith(b"\n" + name))
+            if not needles and len(block) <= FEW and known.get(name, text) == text:
+                still[name] = text
+                before += text
+                continue
+            if name in known:
+                still[name] = MOVED
+            parts.append((before, needles, block))
+            before = b""
+        if before:  # comments end the page
+            parts.append((before, (), []))
+        self._head, self._still = parts[0][0], still
+        for (_, needles, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, (), [])], strict=True):
             dense = bool(needles) and all(map(self._first.match, block))
             size = sum(map(len, block)) + len(block)
             limit = -1 if dense else size + self._shortest - 1

@@ -1,4 +1,4 @@
-"""vLLM, V0 and V1, every name generation from 0.5 on. Renames and dates: docs of each counter below.
+"""vLLM, V0 and V1, every generation of names from 0.5 on; where a name changed, its versions stand beside it.
 
 The prompt counter contains the cached tokens. Not counted, on purpose: `vllm:tokens_total` (V0: prompt + generation
 together), `vllm:iteration_tokens_total` (a histogram), `..._by_source_total` (the same tokens again) and `..._created`.

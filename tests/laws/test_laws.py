@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from exporter.ledger import families as f
 from exporter.ledger.accounts import Labels
 from exporter.records import NS
-from tests.laws.world import POOLS, World, config, engine_names
+from tests.laws.world import POOLS, TENANTS, World, config, engine_names
 
 ENGINE = st.sampled_from(engine_names())
 TENANT = st.sampled_from(["acme", "globex", ""])
@@ -60,10 +60,16 @@ class Machine(RuleBasedStateMachine):
         engine = self.world.engines[name]
         engine.load(engine.models[0], running=running)
 
-    @rule(name=ENGINE)
-    def engine_restarts(self, name: str) -> None:
+    @rule(name=ENGINE, above=st.booleans())
+    def engine_restarts(self, name: str, above: bool) -> None:
+        """With counters below the old ones, or already above them when somebody looks."""
         self.world.now_ns += NS // 10  # two processes never start at the same moment
+        before = self.world.counts(name)
         self.world.restart(name)
+        for tenant in TENANTS[name] if above else ():
+            self.world.serve(
+                name, tenant, max(before, default=0) + 2, 1 + max(before, default=0) // 2, max(before, default=0) + 1
+            )
 
     @rule(wait=WAIT)
     def time_passes(self, wait: int) -> None:

@@ -87,7 +87,7 @@ class World:
                 start=self.now_ns / NS - 1000,
                 flavour=flavour,
                 tenant_label="lora_name" if POOL_OF[name] == "chat" else "",
-                tenants=TENANTS[name],
+                tenants=TENANTS[name][:1],  # the others appear with their first request
                 process_metrics=flavour is VLLM,
             )
             for name, flavour in FLAVOURS.items()
@@ -190,6 +190,10 @@ class World:
         for what, amount in (shown if llama else {**shown, "requests": 1}).items():
             key = (self.tenant(name, tenant), model, what)
             counts[key] = counts.get(key, 0) + amount
+
+    def counts(self, name: str) -> list[int]:
+        """What the engine's counters stand at."""
+        return list(self.truth.served.get((name, len(self.engines[name].lives)), {}).values())
 
     def tenant(self, name: str, tenant: str) -> str:
         """Who that is in the books."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from exporter.records import NS
 from exporter.config.schema import Config
 from exporter.errors import Reason, ScrapeError
-from exporter.records import Instant, Reading
+from exporter.records import NS, Instant, Reading
 from exporter.sources.fetch import Fetcher
 from exporter.sources.poller import GROUP, Poller, spread
 from exporter.sources.target import Basic, Target, TlsFiles, targets

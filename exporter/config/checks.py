@@ -49,6 +49,12 @@ MISSING = (
         "remove the key",
     ),
     Missing(
+        ("prices", "catalog"),
+        frozenset({"genai-prices"}),
+        "a price catalog of API models is not available in this version",
+        "remove the key; without gateways nothing is priced by it",
+    ),
+    Missing(
         ("prices", "energy"),
         None,
         "the price of energy is not available in this version",

@@ -248,7 +248,7 @@ class Pool(Part):
         default="auto", description="What tells busy time from idle time."
     )
     claim_within: t.Duration = Field(
-        default=10 * MINUTE, description="How long a gateway may take to report use before it is _unattributed."
+        default=10 * MINUTE, description="The longest that a cost stays pending while it is not known who used it."
     )
     tenant: t.Tenant | None = Field(default=None, description="The whole pool is this tenant's.")
     tenant_label: t.Labels = Field(

@@ -15,7 +15,8 @@ TOTAL = (("priority", ""),)
 SGLANG = Engine(
     name="sglang",
     marks=("sglang:prompt_tokens_total", "sglang:generation_tokens_total", "sglang:num_running_reqs"),
-    required=(("sglang:prompt_tokens_total",), ("sglang:generation_tokens_total",)),
+    # The token counters appear with the first request; a server that has had none is well all the same.
+    required=(("sglang:prompt_tokens_total", "sglang:num_running_reqs"),),
     model_label="model_name",
     role_label="engine_type",
     tokens=(

@@ -96,8 +96,10 @@ class Machine(RuleBasedStateMachine):
     def scrape_times_out(self, name: str) -> None:
         self.world.time_out(name)
 
-    @rule(disk_full=st.booleans())
-    def tick(self, disk_full: bool) -> None:
+    @rule(scrape=st.booleans(), disk_full=st.booleans())
+    def tick(self, scrape: bool, disk_full: bool) -> None:
+        if scrape:
+            self.scrape_all()
         self.world.tick(disk_full=disk_full)
         self.check(committed=not disk_full)
 
@@ -106,8 +108,10 @@ class Machine(RuleBasedStateMachine):
         self.world.reload(config(without, **changes))
         self.check(committed=True)
 
-    @rule(downtime=WAIT)
-    def kill_and_come_back(self, downtime: int) -> None:
+    @rule(downtime=WAIT, save_first=st.booleans())
+    def kill_and_come_back(self, downtime: int, save_first: bool) -> None:
+        if save_first:
+            self.tick(scrape=False, disk_full=False)
         self.world.kill()
         self.world.now_ns += downtime
         self.world.booted_ns += downtime // 2  # a new process: the monotonic clock is another one
@@ -157,7 +161,7 @@ def test_the_laws_hold_in_random_worlds() -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=350, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=1200, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
     assert Machine.steps >= 10_000

@@ -21,7 +21,7 @@ from exporter.records import NS, Instant
 from exporter.sources.reader import Reader
 from tests.laws.truth import Look, Truth
 
-START_NS = 1_772_323_200 * NS  # 2026-03-01T00:00:00Z, a day before the first price change
+START_NS = 1_772_406_000 * NS  # 2026-03-01T23:00:00Z, an hour before the first price change
 PRICES = [
     {"product": "NVIDIA H100*", "usd_per_hour": Decimal("2.49"), "until": "2026-03-02"},
     {"product": "NVIDIA H100*", "usd_per_hour": Decimal("1.987654321"), "from": "2026-03-02", "until": "2026-03-04"},

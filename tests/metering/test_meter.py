@@ -237,3 +237,10 @@ def test_gauges_are_summed_and_totals_beside_their_parts_are_not_added() -> None
     })  # fmt: skip
     assert target.meter.gauges.running == 4.0
     assert target.meter.gauges.waiting is None
+
+
+def test_what_an_old_process_owed_dies_with_it() -> None:
+    target = Target()
+    target.show(500.0, prompt=0, cached=0)
+    target.show(500.0, prompt=2, cached=5)
+    assert target.show(2_060.0, prompt=10, cached=4) == {"input": 6, "cache_read": 4}

@@ -78,6 +78,8 @@ def test_no_price_no_cost_and_the_tokens_say_so(world: World) -> None:
     world.tick()
     before = world.books.accounts[f.COST].get(("chat", "gpu"))
     world.now_ns += 3600 * NS
+    world.scrape("chat-0")
+    world.scrape("chat-1")
     world.tick()
     world.now_ns += 3600 * NS
     world.serve("chat-0", "acme", 100, 40, 10)

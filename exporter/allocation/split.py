@@ -24,7 +24,7 @@ _SCALE = 10**9
 
 def static_units(weights: Weights, models: Iterable[str]) -> dict[tuple[str, TokenClass], int]:
     """Units per token by the user's ratios, the same for every model."""
-    return {(model, token): _weight(weights, token) for model in models for token in TOKEN_CLASSES}
+    return {(model, token): static_weight(weights, token) for model in models for token in TOKEN_CLASSES}
 
 
 def timed_units(
@@ -39,12 +39,12 @@ def timed_units(
     for model in models:
         for phase, prompt in (("prefill", True), ("decode", False)):
             classes = [token for token in TOKEN_CLASSES if (token in PROMPT_CLASSES) == prompt]
-            weighted = sum(amounts.get((model, token), 0) * _weight(weights, token) for token in classes)
+            weighted = sum(amounts.get((model, token), 0) * static_weight(weights, token) for token in classes)
             nanoseconds = amounts.get((model, phase), 0)
             if weighted <= 0 or nanoseconds <= 0:
                 return None
             for token in classes:
-                units[model, token] = nanoseconds * _weight(weights, token) * _SCALE // weighted
+                units[model, token] = nanoseconds * static_weight(weights, token) * _SCALE // weighted
     return units
 
 
@@ -54,6 +54,7 @@ def shares(tokens: Mapping[TokenKey, int], units: Units) -> list[int]:
     return found if any(found) else list(tokens.values())
 
 
-def _weight(weights: Weights, token: TokenClass) -> int:
+def static_weight(weights: Weights, token: TokenClass) -> int:
+    """The user's ratio for that class as an integer; only quotients of two of them mean anything."""
     weight: Decimal = getattr(weights, token)
     return round(weight * _SCALE)

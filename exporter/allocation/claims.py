@@ -1,0 +1,216 @@
+"""Whose tokens were they, when only a gateway knows: lots of engine tokens, claimed by the gateway's reports.
+
+An engine's use is stocked as it happens, per model and phase, with the cost it carries. The gateway reports a tenant's
+tokens when requests end; a report takes the oldest stock first, at that stock's own cost per token. What nobody claims
+within the horizon went past the gateway and is `_unattributed`. What is claimed beyond the stock (an answer from the
+gateway's cache, another backend) costs nothing. A report that comes before its stock waits for it as long.
+
+Tokens are matched by phase, not by class: gateways differ in which cached tokens they see. Among the reports of one
+tick, the cost of what they took is shared by the weights of their classes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.allocation.split import static_weight
+from exporter.config.schema import Weights
+from exporter.ledger.money import apportion
+from exporter.metering.usage import TokenKey
+from exporter.records import PROMPT_CLASSES, UNATTRIBUTED, TokenClass
+
+_PROMPT, _OUTPUT = "prompt", "output"
+_STEPS = 10  # reports that wait are kept in so many steps of the horizon
+
+
+@dataclass(slots=True)
+class Stock:
+    """What is left of one tick's tokens of one model and phase, and of their cost."""
+
+    at_ns: int
+    left: int  # tokens
+    cost: int  # pico-USD
+    mix: dict[TokenClass, int]  # the engine's classes when it was stocked
+    priced: bool
+
+    def take(self, tokens: int) -> int:
+        """Take that many of the tokens left; what they cost. The last one takes what is left of the cost."""
+        cost = self.cost * tokens // self.left
+        self.left -= tokens
+        self.cost -= cost
+        return cost
+
+
+@dataclass(slots=True)
+class Taken:
+    """What claims or expiry took out of the stock."""
+
+    spend: dict[TokenKey, int] = field(default_factory=dict)  # pico-USD
+    tokens: dict[TokenKey, int] = field(default_factory=dict)  # only those not reported by a gateway
+    unpriced: dict[tuple[str, TokenClass], int] = field(default_factory=dict)
+
+    def add(self, key: TokenKey, cost: int) -> None:
+        """Book `cost` to an account."""
+        self.spend[key] = self.spend.get(key, 0) + cost
+
+
+class Claims:
+    """The stock of one pool and the reports that wait for it."""
+
+    def __init__(self, horizon_ns: int, weights: Weights) -> None:
+        self.horizon_ns = horizon_ns
+        self.weights = weights
+        self._stock: dict[tuple[str, str], deque[Stock]] = {}  # (engine's model, phase), oldest first
+        self._models: set[str] = set()  # what the engines call their models
+        self._waiting: deque[tuple[int, dict[TokenKey, int]]] = deque()  # (step's start, tokens), oldest first
+
+    @property
+    def pending(self) -> int:
+        """pico-USD not claimed yet."""
+        return sum(stock.cost for queue in self._stock.values() for stock in queue)
+
+    def available(self, model: str, token: TokenClass) -> int:
+        """Tokens that a claim of that model and class could take."""
+        return sum(stock.left for key in self._sources(model, _phase(token)) for stock in self._stock.get(key, ()))
+
+    def stock(
+        self,
+        at_ns: int,
+        tokens: Mapping[tuple[str, TokenClass], int],
+        cost: Mapping[tuple[str, TokenClass], int],
+        *,
+        priced: bool,
+    ) -> None:
+        """Put one tick's use of the engines (model, class) on stock, with what it cost."""
+        found: dict[tuple[str, str], Stock] = {}
+        for (model, token), amount in tokens.items():
+            self._models.add(model)
+            if amount:
+                key = (model, _phase(token))
+                stock = found.setdefault(key, Stock(at_ns, 0, 0, {}, priced))
+                stock.left += amount
+                stock.cost += cost.get((model, token), 0)
+                stock.mix[token] = stock.mix.get(token, 0) + amount
+        for key, stock in found.items():
+            self._stock.setdefault(key, deque()).append(stock)
+
+    def claim(self, at_ns: int, reports: Mapping[TokenKey, int]) -> Taken:
+        """Match reports, those that wait first; what they took, by account."""
+        taken = Taken()
+        reports = {key: amount for key, amount in reports.items() if amount}
+        waiting, self._waiting = self._waiting, deque()
+        for since_ns, older in waiting:
+            if since_ns > at_ns - self.horizon_ns:  # else it is counted already and stays free
+                self._match(since_ns, older, taken)
+        self._match(at_ns - at_ns % max(1, self.horizon_ns // _STEPS), reports, taken)
+        return taken
+
+    def expire(self, at_ns: int) -> Taken:
+        """Stock older than the horizon: nobody claimed it."""
+        taken = Taken()
+        for (model, _), queue in self._stock.items():
+            while queue and queue[0].at_ns <= at_ns - self.horizon_ns:
+                stock = queue.popleft()
+                classes = list(stock.mix)
+                amounts = apportion(stock.left, [stock.mix[token] for token in classes])
+                costs = apportion(stock.cost, self._shares(list(zip(classes, amounts, strict=True))))
+                for token, amount, cost in zip(classes, amounts, costs, strict=True):
+                    key = (UNATTRIBUTED, model, token)
+                    taken.add(key, cost)
+                    taken.tokens[key] = taken.tokens.get(key, 0) + amount
+                    if not stock.priced:
+                        taken.unpriced[model, token] = taken.unpriced.get((model, token), 0) + amount
+        self._stock = {key: queue for key, queue in self._stock.items() if queue}
+        return taken
+
+    def state(self) -> dict[str, Any]:
+        """What the ledger keeps."""
+        return {
+            "models": sorted(self._models),
+            "stock": [
+                [*key, [[s.at_ns, s.left, s.cost, s.mix, s.priced] for s in queue]]
+                for key, queue in self._stock.items()
+            ],
+            "waiting": [[at, [[*key, amount] for key, amount in reports.items()]] for at, reports in self._waiting],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what the ledger kept."""
+        self._models = set(state["models"])
+        self._stock = {
+            (model, phase): deque(Stock(at, left, cost, mix, priced) for at, left, cost, mix, priced in queue)
+            for model, phase, queue in state["stock"]
+        }
+        self._waiting = deque(
+            (at, {(tenant, model, token): amount for tenant, model, token, amount in reports})
+            for at, reports in state["waiting"]
+        )
+
+    def _match(self, since_ns: int, reports: Mapping[TokenKey, int], taken: Taken) -> None:
+        groups: dict[tuple[tuple[tuple[str, str], ...], str], dict[TokenKey, int]] = {}
+        for key, amount in reports.items():
+            phase = _phase(key[2])
+            groups.setdefault((tuple(self._sources(key[1], phase)), phase), {})[key] = amount
+        waits: dict[TokenKey, int] = {}
+        # Claims of a model that the engines name come before those that may take from any model.
+        for (sources, _), wanted in sorted(groups.items(), key=lambda group: len(group[0][0])):
+            waits |= self._serve(sources, wanted, taken)
+        if self._waiting and self._waiting[-1][0] == since_ns:
+            last = self._waiting[-1][1]
+            for key, amount in waits.items():
+                last[key] = last.get(key, 0) + amount
+        elif waits:
+            self._waiting.append((since_ns, waits))
+
+    def _serve(
+        self, sources: Iterable[tuple[str, str]], wanted: dict[TokenKey, int], taken: Taken
+    ) -> dict[TokenKey, int]:
+        """Give these reports what there is; returns the tokens that were not there."""
+        keys, amounts = list(wanted), list(wanted.values())
+        cost, unpriced, got = self._take(sources, sum(amounts))
+        if not got:
+            return wanted
+        matched = amounts if got == sum(amounts) else apportion(got, amounts)
+        shares = self._shares([(key[2], have) for key, have in zip(keys, matched, strict=True)])
+        for key, part in zip(keys, apportion(cost, shares), strict=True):
+            taken.add(key, part)
+        for key, part in zip(keys, apportion(unpriced, matched), strict=True):
+            if part:
+                name = (key[1], key[2])
+                taken.unpriced[name] = taken.unpriced.get(name, 0) + part
+        return {key: want - have for key, want, have in zip(keys, amounts, matched, strict=True) if want > have}
+
+    def _sources(self, model: str, phase: str) -> list[tuple[str, str]]:
+        """The queues a claim may take from: the model's own, or all where the engines do not know the name (an alias,
+        a LoRA adapter)."""
+        if model in self._models:
+            return [(model, phase)]
+        return [key for key in self._stock if key[1] == phase]
+
+    def _take(self, sources: Iterable[tuple[str, str]], wanted: int) -> tuple[int, int, int]:
+        """(pico-USD, unpriced tokens, tokens) taken, oldest stock first over all sources."""
+        queues = [self._stock[key] for key in sources if key in self._stock]
+        cost = unpriced = got = 0
+        while wanted > got:
+            queue = min((queue for queue in queues if queue), key=lambda queue: queue[0].at_ns, default=None)
+            if queue is None:
+                break
+            stock = queue[0]
+            tokens = min(wanted - got, stock.left)
+            cost += stock.take(tokens)
+            got += tokens
+            unpriced += 0 if stock.priced else tokens
+            if not stock.left:
+                queue.popleft()
+        return cost, unpriced, got
+
+    def _shares(self, amounts: list[tuple[TokenClass, int]]) -> list[int]:
+        units = [amount * static_weight(self.weights, token) for token, amount in amounts]
+        return units if any(units) else [amount for _, amount in amounts]
+
+
+def _phase(token: TokenClass) -> str:
+    return _PROMPT if token in PROMPT_CLASSES else _OUTPUT

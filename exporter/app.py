@@ -64,6 +64,8 @@ class App:
         self._clock = clock
         self._started = clock.now()
         self._stop = asyncio.Event()
+        self._hung_up = asyncio.Event()  # SIGHUP came
+        self._reconfigured = asyncio.Event()  # the interval may be another one
         self._tick_lock = asyncio.Lock()
         self._tried = asyncio.Event()  # every target has been tried once
         self._pollers: dict[Target, asyncio.Task[None]] = {}
@@ -83,6 +85,7 @@ class App:
 
     async def run(self, on_listening: Callable[[str], None] | None = None) -> None:
         """Serve until stopped. LedgerError or StartError when it cannot start."""
+        self._handle_signals()
         saved = await self._in_worker(self._store.open)
         server = Server(
             self._site,
@@ -109,10 +112,11 @@ class App:
 
     async def _serve(self) -> None:
         async with Fetcher() as self._fetcher, asyncio.TaskGroup() as self._tasks:
-            self._handle_signals()
             self._start_pollers()
             self._tasks.create_task(self._tick_for_ever(), name="tick")
+            hang_ups = self._tasks.create_task(self._reload_on_signal(), name="reload on SIGHUP")
             await self._stop.wait()
+            hang_ups.cancel()
             for task in self._pollers.values():
                 task.cancel()
 
@@ -132,6 +136,7 @@ class App:
             self._reloaded = (True, now.wall_ns / NS)
             self._start_pollers()
             await self._tick()
+            self._reconfigured.set()
         log.info("config reloaded", extra={"file": str(self._options.config_file)})
 
     # -- sources ----------------------------------------------------------------------------------------------------
@@ -172,9 +177,13 @@ class App:
         while not self._stop.is_set():
             async with self._tick_lock:
                 await self._tick()
-            while due <= self._clock.now().monotonic_ns:
+            now = self._clock.now().monotonic_ns
+            if self._reconfigured.is_set():
+                self._reconfigured.clear()
+                due = now
+            while due <= now:
                 due += self._config.scrape.interval
-            await _first(self._stop.wait(), self._clock.sleep_until(due))
+            await _first(self._stop.wait(), self._reconfigured.wait(), self._clock.sleep_until(due))
 
     async def _tick(self) -> None:
         """Book, commit, then publish: nothing that was seen can be unseen."""
@@ -219,14 +228,17 @@ class App:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._tasks.create_task(self._reload_on_signal(), name="reload"))
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
 
     async def _reload_on_signal(self) -> None:
-        try:
-            await self.reload()
-        except ConfigError as error:
-            for problem in error.problems:
-                log.warning("config not reloaded, the old one still serves", extra={"problem": problem})
+        while True:
+            await self._hung_up.wait()
+            self._hung_up.clear()
+            try:
+                await self.reload()
+            except ConfigError as error:
+                for problem in error.problems:
+                    log.warning("config not reloaded, the old one still serves", extra={"problem": problem})
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:

@@ -87,6 +87,8 @@ class Store:
     def _lock(self) -> None:
         if self._memory or self._lock_fd is not None:
             return
+        if not self._path or Path(self._path).is_dir():
+            raise LedgerError(f"ledger {self._path!r} is not a file: give --storage.path a file's path, or :memory:")
         try:
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
             self._lock_fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -112,24 +114,50 @@ class Store:
         self._families, self._rows, self._baselines, self._last_baseline = {}, {}, {}, 0
         try:
             db = self._connect()
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > _VERSION:
-                raise LedgerError(f"ledger {self._path} was written by a newer version (format {version})")
-            db.execute("PRAGMA journal_mode = WAL")
-            if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                with self._transaction():
-                    for statement in _SCHEMA.split(";"):
-                        db.execute(statement)
-                    db.execute(f"PRAGMA user_version = {_VERSION}")
+            self._prepare(db)
+            _check(db)
+            with self._transaction():  # a disk that cannot be written says so now
+                db.execute(f"PRAGMA user_version = {_VERSION}")
         except sqlite3.OperationalError as error:
-            if _is_damage(error) or not Path(self._path).exists():
+            if _is_damage(error) or not self._has_tables():
                 raise
             log.warning("ledger %s cannot be written: %s", self._path, error)
-            db = self._db = sqlite3.connect(f"file:{quote(self._path)}?immutable=1", uri=True, check_same_thread=False)
-        check = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if check != "ok":
-            raise sqlite3.DatabaseError(check)
+            db = self._db = self._read_only()
+            _check(db)
         return self._load(db)
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise LedgerError(f"ledger {self._path} was written by a newer version (format {version})")
+        db.execute("PRAGMA journal_mode = WAL")
+        if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            with self._transaction():
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def _has_tables(self) -> bool:
+        try:
+            return bool(self._read_only().execute("SELECT count(*) FROM account").fetchone())
+        except sqlite3.Error:
+            return False
+
+    def _read_only(self) -> sqlite3.Connection:
+        """The file as it is, when it cannot be written. LedgerError when part of it is in a log that cannot be read."""
+        with suppress(sqlite3.Error):
+            if self._db is not None:
+                self._db.close()
+        with suppress(sqlite3.OperationalError):
+            db = sqlite3.connect(f"file:{quote(self._path)}?mode=ro", uri=True, check_same_thread=False)
+            db.execute("SELECT count(*) FROM sqlite_master")
+            return db
+        wal = Path(f"{self._path}-wal")
+        if wal.exists() and wal.stat().st_size:
+            raise LedgerError(
+                f"ledger {self._path} cannot be written, and its last ticks are in {wal}: make it writable"
+            )
+        return sqlite3.connect(f"file:{quote(self._path)}?immutable=1", uri=True, check_same_thread=False)
 
     def _load(self, db: sqlite3.Connection) -> Saved:
         saved = Saved()
@@ -238,6 +266,12 @@ class Store:
         log.error(
             "ledger %s is damaged (%s): set aside as %s; counters start again from zero", self._path, error, aside
         )
+
+
+def _check(db: sqlite3.Connection) -> None:
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -7,6 +7,8 @@ becomes a label, a log line or part of an answer.
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ HEADERS = {
 }
 ASSETS = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 NOT_YET = "Nothing has been measured yet: the first tick is still running.\n"
 
 
@@ -94,11 +97,13 @@ class Server:
         await self._runner.cleanup()
 
     def _app(self, telemetry_path: str) -> web.Application:
-        if not telemetry_path.startswith("/") or "{" in telemetry_path:
-            raise StartError(f"--web.telemetry-path: {telemetry_path!r} is not a path; it starts with / as in /metrics")
         package = files("exporter") / "publish"
         pages = {path: _asset(name, (package / name).read_bytes()) for path, name in ASSETS.items()}
         pages |= {"/-/healthy": _healthy, "/-/ready": self._ready, "/api/v1/snapshot": self._snapshot}
+        if not PATH.fullmatch(telemetry_path):
+            raise StartError(f"--web.telemetry-path: {telemetry_path!r} is not a path such as /metrics")
+        if telemetry_path in pages:
+            raise StartError(f"--web.telemetry-path: {telemetry_path!r} is taken by another page")
         pages[telemetry_path] = self._metrics
         app = web.Application(middlewares=[self._within_time])
         app.add_routes([web.get(path, handler) for path, handler in pages.items()])
@@ -210,4 +215,5 @@ def listen(address: str) -> socket.socket:
     try:
         return socket.create_server((host, int(port)), family=family, backlog=128, dualstack_ipv6=both)
     except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror}") from error
+        what = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise StartError(f"cannot listen on {address}: {what}") from error

@@ -10,8 +10,10 @@ import os
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from isal import isal_zlib
@@ -25,6 +27,10 @@ from exporter.sources.target import Basic, Target, TlsFiles
 REDIRECTS = 3
 MOVED = frozenset({301, 302, 303, 307, 308})
 SECRET_BYTES = 65_536
+# Bodies beyond this many bytes take turns, so that memory is bounded however many targets misbehave at once.
+LARGE = 1 << 22
+TURNS = 2
+PIECE = 1 << 20
 GZIP = 31  # zlib's wbits: a gzip header and nothing else
 HEADERS = {
     "Accept": "text/plain;version=0.0.4",
@@ -38,6 +44,7 @@ class Fetcher:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._turns = asyncio.Semaphore(TURNS)
         self._contexts: dict[TlsFiles, tuple[tuple[int, ...], ssl.SSLContext]] = {}
 
     async def __aenter__(self) -> Self:
@@ -94,8 +101,34 @@ class Fetcher:
                     continue
                 if response.status != 200:
                     raise ScrapeError(Reason.STATUS, f"{target.name}: HTTP status {response.status}")
-                return await _body(target, response)
+                async with AsyncExitStack() as turn:
+                    return await self._body(target, response, turn)
         raise ScrapeError(Reason.REDIRECT, f"{target.name}: more than {REDIRECTS} redirects")
+
+    async def _body(self, target: Target, response: aiohttp.ClientResponse, turn: AsyncExitStack) -> bytes:
+        """The whole body, decoded. Neither the bytes received nor the bytes they decode to pass the limit. `turn` is
+        let go of when the body is done with."""
+        limit = target.max_body_bytes
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"identity", "", "gzip", "x-gzip"}:
+            raise ScrapeError(Reason.ENCODING, f"{target.name}: Content-Encoding is neither identity nor gzip")
+        if (response.content_length or 0) > limit:
+            raise _too_large(target)
+        gzip = isal_zlib.decompressobj(wbits=GZIP) if "gzip" in encoding else None
+        parts: list[bytes] = []
+        received = size = 0
+        async for chunk in response.content.iter_any():
+            received += len(chunk)
+            for part in _decoded(target, gzip, chunk) if gzip else (chunk,):
+                if size <= LARGE < size + len(part):
+                    await turn.enter_async_context(self._turns)
+                size += len(part)
+                if max(received, size) > limit:
+                    raise _too_large(target)
+                parts.append(part)
+        if gzip and (not gzip.eof or gzip.unused_data):
+            raise ScrapeError(Reason.ENCODING, f"{target.name}: the gzip body does not end where the answer ends")
+        return b"".join(parts)
 
     def _context(self, target: Target) -> ssl.SSLContext:
         """Made again when one of its files changes, so renewed certificates are taken up."""
@@ -116,33 +149,17 @@ class Fetcher:
         return context
 
 
-async def _body(target: Target, response: aiohttp.ClientResponse) -> bytes:
-    """The whole body, decoded. Neither the bytes received nor the bytes they decode to pass the limit."""
-    limit = target.max_body_bytes
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"identity", "", "gzip", "x-gzip"}:
-        raise ScrapeError(Reason.ENCODING, f"{target.name}: Content-Encoding is neither identity nor gzip")
-    if (response.content_length or 0) > limit:
-        raise _too_large(target)
-    gzip = isal_zlib.decompressobj(wbits=GZIP) if "gzip" in encoding else None
-    parts: list[bytes] = []
-    received = size = 0
-    async for chunk in response.content.iter_any():
-        received += len(chunk)
-        if gzip:
-            try:
-                part = gzip.decompress(chunk, limit - size + 1)
-            except isal_zlib.error:  # type: ignore[misc]  # isal's types do not say that it is an exception
-                raise ScrapeError(Reason.ENCODING, f"{target.name}: the gzip body is broken") from None
-        else:
-            part = chunk
-        size += len(part)
-        if max(received, size) > limit:
-            raise _too_large(target)
-        parts.append(part)
-    if gzip and (not gzip.eof or gzip.unused_data):
-        raise ScrapeError(Reason.ENCODING, f"{target.name}: the gzip body does not end where the answer ends")
-    return b"".join(parts)
+def _decoded(target: Target, gzip: Any, chunk: bytes) -> Iterator[bytes]:
+    """What a chunk decodes to, in pieces, so that a bomb is found out while it is small."""
+    full = True
+    while chunk or full:
+        try:
+            part = gzip.decompress(chunk, PIECE)
+        except isal_zlib.error:  # type: ignore[misc]  # isal's types do not say that it is an exception
+            raise ScrapeError(Reason.ENCODING, f"{target.name}: the gzip body is broken") from None
+        chunk, full = gzip.unconsumed_tail, len(part) == PIECE
+        if part:
+            yield part
 
 
 def _too_large(target: Target) -> ScrapeError:

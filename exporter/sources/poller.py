@@ -62,7 +62,7 @@ class Poller:
             reading = self._reader.read(self._target.name, body, self._clock.now())
             self._sink.good(reading, self._seconds_since(started))
         except ScrapeError as error:
-            failure = error
+            failure = error.with_traceback(None)  # whose frames would keep the body until the collector finds them
         except Exception as error:  # one bad source hurts only itself
             failure = self._bug(error)
         else:

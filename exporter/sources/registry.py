@@ -1,31 +1,40 @@
-"""Every engine by the name the config knows it by, and which of them a page is from."""
+"""Every engine and gateway by the name the config knows it by, and which of them a page is from."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import islice
 
 from exporter.errors import Reason, ScrapeError
 from exporter.sources.engine import Engine
+from exporter.sources.envoy_ai_gateway import ENVOY_AI_GATEWAY
+from exporter.sources.litellm import LITELLM
 from exporter.sources.llamacpp import LLAMACPP
+from exporter.sources.otel_genai import OTEL_GENAI
+from exporter.sources.sample import check_page
 from exporter.sources.sglang import SGLANG
 from exporter.sources.vllm import VLLM
 
+# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Envoy's has OpenTelemetry's.
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VLLM, SGLANG, LLAMACPP)}
+GATEWAYS: dict[str, Engine] = {gateway.name: gateway for gateway in (LITELLM, ENVOY_AI_GATEWAY, OTEL_GENAI)}
 
-NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]*)", re.MULTILINE)
+# A name that is followed by labels or by a number: words of an error page are not repeated to anybody.
+NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]{0,99})(?:\{[^\n]*\})?[ \t]+[-+0-9.][-+0-9.eE]*\s", re.MULTILINE)
 
 
-def detect(body: bytes) -> Engine:
-    """The engine whose mark starts a sample line of the page; text in comments is no mark.
+def detect(body: bytes, among: Mapping[str, Engine] = ENGINES) -> Engine:
+    """The engine among these whose mark starts a sample line of the page; text in comments is no mark.
 
-    Raises ScrapeError (unknown_engine) that names the first metrics seen.
+    Raises ScrapeError: unknown_engine, which names the first metrics seen; empty, truncated or invalid.
     """
-    for engine in ENGINES.values():
+    for engine in among.values():
         marks = b"|".join(re.escape(mark.encode()) for mark in engine.marks)
         if re.search(rb"^[ \t]*(?:%s)[{ \t]" % marks, body, re.MULTILINE):
             return engine
+    check_page(body)
     seen = list(dict.fromkeys(match[1].decode() for match in islice(NAME.finditer(body), 1000)))[:5]
-    known, names = ", ".join(ENGINES), ", ".join(seen) or "none"
-    what = f"the page is of no known engine ({known}); its first metrics: {names}; set `engine` of the pool"
+    known, names = ", ".join(among), ", ".join(seen) or "none"
+    what = f"the page is of no known engine ({known}); its first metrics: {names}; set `engine` in the config"
     raise ScrapeError(Reason.UNKNOWN_ENGINE, what)

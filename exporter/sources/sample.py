@@ -85,7 +85,7 @@ def parse_line(line: bytes) -> Line | None:
     try:
         value = float(tail[1].replace(b"_", b"?"))  # float() would take 1_000
     except ValueError:
-        raise _invalid(name, f"the value {text(tail[1][:40])!r} is not a number") from None
+        raise _invalid(name, "its value is not a number") from None  # and may be a secret that an error page echoes
     return Line(text(name), tuple(labels.items()), value, end)
 
 
@@ -104,5 +104,5 @@ def check_page(body: bytes) -> None:
 
 
 def _invalid(name: bytes, wrong: str) -> ScrapeError:
-    shown = text(name[:200]) or "a line without a metric name"
+    shown = text(name[:60]) or "a line without a metric name"
     return ScrapeError(Reason.INVALID, f"{shown}: {wrong}")

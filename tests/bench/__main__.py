@@ -4,6 +4,8 @@ import asyncio
 
 from tests.bench import footprint, render, scan
 
+ROW = "{name:70} {ours_us:12,.1f} us   {peer:55} {peer_us:12,.1f} us {ratio:8,.0f}x"
+
 for row in (*scan.rows(), *render.rows()):
-    print(f"{row['name']:70} {row['ours_us']:12,.1f} us   {row['peer']:55} {row['peer_us']:12,.1f} us {row['ratio']:8,.0f}x")
+    print(ROW.format(**row))
 footprint.show(asyncio.run(footprint.measure()))

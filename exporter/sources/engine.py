@@ -52,6 +52,7 @@ class Engine:
     tokens: tuple[Tokens, ...]
     model_label: str | None = None  # None: the page does not name the model
     role_label: str | None = None  # the label that says prefill or decode, where the engine has one
+    alias_label: str | None = None  # what the client called the model, where that is another label
     requests: tuple[Signal, ...] = ()
     seconds: tuple[Seconds, ...] = ()
     running: Signal | None = None  # requests being worked on, summed over series

@@ -1,33 +1,38 @@
 """The books of the whole process: readings in, one exact tick at a time out. Pure: told the time, never asks.
 
-Between ticks only meters and health change. A tick accrues every pool's cost, settles who used it, books it to the
-accounts and says what the ledger must write; `gauges` then reads what is published. Nothing here blocks or awaits.
+Between ticks only meters change. A tick accrues every pool's cost, settles who used it, prices what went to providers,
+books it all to the accounts and says what the ledger must write; `gauges` then reads what is published. Nothing here
+blocks or awaits.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 
+from exporter.allocation.api import ApiBook
+from exporter.allocation.booked import Booked
 from exporter.allocation.lots import Seen
-from exporter.allocation.pool import Booked, PoolBook, Timing
-from exporter.allocation.tenants import Admission
-from exporter.config.schema import Config, Pool
+from exporter.allocation.pool import PoolBook, Timing
+from exporter.allocation.roster import Roster
+from exporter.config.schema import Config
 from exporter.errors import Reason
 from exporter.ledger import families as f
-from exporter.ledger.accounts import Labels
+from exporter.ledger.accounts import Family, Labels
 from exporter.ledger.changes import Changes, Saved, State
 from exporter.ledger.money import PICO_PER_USD
 from exporter.live import Live
-from exporter.metering.labels import safe
-from exporter.metering.meter import Meter
-from exporter.metering.route import Scope
+from exporter.metering.meters import Meters
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
+from exporter.pricing.card import PriceCard
+from exporter.pricing.catalog import Catalog
 from exporter.records import OTHER, Instant, Reading
-from exporter.sources.registry import ENGINES
 
 Gauges = dict[str, dict[Labels, float]]
+
+_PROVIDER = "provider:"  # providers' and gateways' states stand among the pools' in the ledger; no pool has a colon
+_GATEWAY = "gateway:"
 
 
 class Books:
@@ -41,43 +46,32 @@ class Books:
             self.accounts[name].unsaved.clear()
         self._live = Live(config.live.windows)
         self._live.begin(now.monotonic_ns)
+        self._meters = Meters(saved)
         self._pools: dict[str, PoolBook] = {}
-        self._meters: dict[str, Meter] = {}
-        self._targets: dict[str, str] = {}  # target -> pool
-        self._members: dict[str, frozenset[str]] = {}  # pool -> targets
-        self._read: set[str] = set()  # targets read since the last tick
-        self._answered: set[str] = set()  # targets read since this process started
+        self._apis: dict[str, ApiBook] = {}
+        self._gateways: dict[str, int] = {}  # name -> Unix ns since when it is watched
         self._events: Counter[tuple[str, Labels]] = Counter()  # what the next tick adds to the health counters
-        self._gone_pools: set[str] = set()
-        self._gone_targets: set[str] = set()
+        self._gone: set[str] = set()  # states that the ledger knows and the config does not
         self._tenants: dict[str, None] = {}  # everyone who has an account, in the order of their first
         self._tenant_rows = 0
         self._last = now
-        self._adopt(config, saved, now)
+        self._adopt(config, saved.pools, now)
 
     # -- readings ---------------------------------------------------------------------------------------------------
 
     def observe(self, reading: Reading) -> None:
         """Take one good scrape. ScrapeError, with nothing changed, when it cannot be this target's next page."""
-        pool = self._targets.get(reading.target)
-        if pool is None:
+        news = reading.target not in self._meters.answered
+        if not self._meters.observe(reading):
             return  # a scrape that was under way when a reload dropped its target
-        meter = self._meters.get(reading.target)
-        engine = ENGINES[reading.engine]
-        if meter is None:
-            meter = self._meters[reading.target] = Meter(engine, self._scope(reading.target))
-        elif meter.engine is not engine:
-            meter.configure(engine, self._scope(reading.target))
-        meter.observe(reading)
-        if reading.process_start is not None and reading.target not in self._answered:
-            self._pools[pool].prove(reading.process_start)
-        self._read.add(reading.target)
-        self._answered.add(reading.target)
+        pool = self._pools.get(self._roster.owner(reading.target))
+        if news and pool and reading.process_start is not None:
+            pool.prove(reading.process_start)
         self._events[f.SCRAPES, (reading.target,)] += 1
 
     def failed(self, target: str, reason: Reason) -> None:
         """Count a scrape that gave nothing."""
-        if target in self._targets:
+        if target in self._meters:
             self._events[f.SCRAPES, (target,)] += 1
             self._events[f.FAILURES, (target, reason.value)] += 1
 
@@ -91,57 +85,74 @@ class Books:
         """Book everything up to `now`."""
         elapsed = max(0, now.monotonic_ns - self._last.monotonic_ns)
         self._last = now
-        used: dict[str, Usage] = {name: Usage() for name in self._pools}
-        for target, pool in self._targets.items():  # in the config's order, so that rows come in the same order
-            if target in self._meters:
-                usage = self._meters[target].take()
-                used[pool].merge(usage)
-                self._events[f.RESETS, (target,)] += usage.resets
-        booked = {}
+        used, reported = self._take()
+        booked: dict[str, Booked] = {}
         for name, book in self._pools.items():
-            seen = self._seen(name, used[name])
-            booked[name] = book.tick(now.wall_ns - elapsed, now.wall_ns, used[name], seen)
-            self._post(name, booked[name])
-            if book.gaps and self._members[name] <= self._answered:
+            usage = used.get(name, Usage())
+            reports = reported.get(name, Usage()) if name in self._roster.behind_gateways else None
+            booked[name] = book.tick(now.wall_ns - elapsed, now.wall_ns, usage, self._seen(name, usage), reports)
+            self._post_use(name, usage if reports is None else reports, usage)
+            if book.gaps and self._roster.members[name] <= self._meters.answered:
                 book.gaps = []  # every engine has spoken; what none of them proved was not paid for
-        self._post_events()
+        for place, usage in reported.items():
+            if place not in self._pools:
+                api = self._apis.setdefault(place, ApiBook(place))
+                booked[place] = api.tick(self._card, usage, now.wall_ns)
+                self._post_use(place, usage, usage)
+        for place, part in booked.items():
+            self._post(place, part)
+        for (family, labels), amount in self._events.items():
+            self.accounts[family].add(labels, amount)
+        self._events.clear()
         self._live.record(now.monotonic_ns, booked)
-        self._read.clear()
+        self._meters.read.clear()
+
+    def _take(self) -> tuple[dict[str, Usage], dict[str, Usage]]:
+        """Use since the last tick: what engines counted by pool, and what gateways report by pool or provider."""
+        used: dict[str, Usage] = {}
+        reported: dict[str, Usage] = {}
+        for target, places, resets in self._meters.take():
+            self._events[f.RESETS, (target,)] += resets
+            of_pool = self._roster.owner(target) in self._pools
+            for place, usage in places.items():
+                (used if of_pool else reported).setdefault(place, Usage()).merge(usage)
+        for place in [place for place in reported if "," in place]:
+            for pool, part in self._roster.divide(place, reported.pop(place), self._pools, used).items():
+                reported.setdefault(pool, Usage()).merge(part)
+        return used, reported
 
     def _seen(self, pool: str, usage: Usage) -> Seen:
         if any(usage.tokens.values()):
             return Seen.USED
-        targets = self._members[pool]
-        if not targets <= self._read:
+        targets = self._roster.members[pool]
+        if not targets <= self._meters.read:
             return Seen.UNKNOWN
-        running = any((self._meters[target].gauges.running or 0) > 0 for target in targets)
+        running = any((self._meters.gauges(target).running or 0) > 0 for target in targets)
         return Seen.BUSY if running else Seen.QUIET
 
-    def _post(self, pool: str, booked: Booked) -> None:
-        accounts, usage = self.accounts, booked.usage
+    def _post(self, place: str, booked: Booked) -> None:
+        accounts = self.accounts
         for resource, amount in booked.cost.items():
-            accounts[f.COST].add((pool, resource), amount)
-        accounts[f.IDLE].add((pool,), booked.idle)
-        accounts[f.GPU_TIME].add((pool,), booked.gpu_ns)
-        accounts[f.BUSY_TIME].add((pool,), booked.busy_ns)
-        for (tenant, model, token), amount in usage.tokens.items():
-            accounts[f.TOKENS].add((tenant, model, pool, token), amount)
-            accounts[f.SPEND].open((tenant, model, pool, token))
-            if not booked.priced:
-                accounts[f.UNPRICED].add((model, pool, token), amount)
+            accounts[f.COST].add((place, resource), amount)
+        if place in self._pools:
+            accounts[f.IDLE].add((place,), booked.idle)
+            accounts[f.GPU_TIME].add((place,), booked.gpu_ns)
+            accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
+        for (tenant, model, token), amount in booked.tokens.items():
+            accounts[f.TOKENS].add((tenant, model, place, token), amount)
+            accounts[f.SPEND].open((tenant, model, place, token))
             if tenant == OTHER:
                 accounts[f.OVERFLOW].add((), amount)
         for (tenant, model, token), amount in booked.spend.items():
-            accounts[f.SPEND].add((tenant, model, pool, token), amount)
-        for (tenant, model), amount in usage.requests.items():
-            accounts[f.REQUESTS].add((tenant, model, pool), amount)
-        for (model, phase), amount in usage.nanoseconds.items():
-            accounts[f.REQUEST_TIME].add((pool, model, phase), amount)
+            accounts[f.SPEND].add((tenant, model, place, token), amount)
+        for (model, token), amount in booked.unpriced.items():
+            accounts[f.UNPRICED].add((model, place, token), amount)
 
-    def _post_events(self) -> None:
-        for (family, labels), amount in self._events.items():
-            self.accounts[family].add(labels, amount)
-        self._events.clear()
+    def _post_use(self, place: str, whose: Usage, timed: Usage) -> None:
+        for (tenant, model), amount in whose.requests.items():
+            self.accounts[f.REQUESTS].add((tenant, model, place), amount)
+        for (model, phase), amount in timed.nanoseconds.items():
+            self.accounts[f.REQUEST_TIME].add((place, model, phase), amount)
 
     # -- config -----------------------------------------------------------------------------------------------------
 
@@ -150,73 +161,60 @@ class Books:
         self.tick(now)
         self._live.configure(config.live.windows)
         self._live.begin(now.monotonic_ns)
-        self._adopt(config, Saved(), now)
+        self._adopt(config, {}, now)
 
-    def _adopt(self, config: Config, saved: Saved, now: Instant) -> None:
+    def _adopt(self, config: Config, saved: dict[str, State], now: Instant) -> None:
         prices = PriceBook(config.prices.gpus)
-        self._admission = Admission(
-            config.tenants,
-            (pool.tenant for pool in config.pools if pool.tenant),
-            {labels[0] for labels in self.accounts[f.TOKENS].labels},
-        )
+        catalog = Catalog() if config.prices.catalog == "genai-prices" else None
+        self._card = PriceCard(config.prices.models, catalog)
+        self._roster = Roster(config, {labels[0] for labels in self.accounts[f.TOKENS].labels})
         pools = {pool.name: pool for pool in config.pools}
+        gateways = {gateway.name: gateway for gateway in config.gateways}
+
         for name in self._pools.keys() - pools.keys():
-            self.accounts[f.IDLE].add((name,), self._pools.pop(name).close())
-            self._gone_pools.add(name)
-        for name, state in saved.pools.items():
-            if name not in pools:  # it left the config while the exporter was down
-                self.accounts[f.IDLE].add((name,), sum(lot[1] for lot in state["lots"]))
-                self._gone_pools.add(name)
+            self._close(self._pools.pop(name))
         for name, pool in pools.items():
-            self._gone_pools.discard(name)
             if name in self._pools:
                 self._pools[name].configure(pool, prices)
                 continue
             book = self._pools[name] = PoolBook(pool, prices, now.wall_ns, self._lifetime(name))
-            if name in saved.pools:
-                book.restore(saved.pools[name], now.wall_ns)
-        self._adopt_targets(pools, saved)
+            if name in saved:
+                book.restore(saved[name], now.wall_ns)
+        self._gateways = {
+            name: self._gateways.get(name) or saved.get(_GATEWAY + name, {}).get("watched_since_ns", now.wall_ns)
+            for name in gateways
+        }
+        for name, state in saved.items():
+            if name.startswith(_PROVIDER):
+                provider = name.removeprefix(_PROVIDER)
+                self._apis[provider] = ApiBook(provider, state["carry"])
+            elif not name.startswith(_GATEWAY) and name not in pools:  # it left while the exporter was down
+                self._close(PoolBook.leftover(name, state, prices))
+            elif name.startswith(_GATEWAY) and name.removeprefix(_GATEWAY) not in gateways:
+                self._gone.add(name)
 
-    def _adopt_targets(self, pools: Mapping[str, Pool], saved: Saved) -> None:
-        self._endpoints = {end.target: (pool, end) for pool in pools.values() for end in pool.endpoints}
-        targets = {target: pool.name for target, (pool, _) in self._endpoints.items()}
-        self._gone_targets |= (self._targets.keys() | saved.targets.keys()) - targets.keys()
-        self._gone_targets -= targets.keys()
-        self._targets = targets
-        self._members = {name: frozenset(end.target for end in pool.endpoints) for name, pool in pools.items()}
-        for target in self._meters.keys() - targets.keys():
-            del self._meters[target]
-        self._answered &= targets.keys()
-        for target in targets:
+        since = {name: book.watched_since_ns for name, book in self._pools.items()} | self._gateways
+        scopes = self._roster.scopes(since)
+        self._meters.configure(scopes)
+        for target in scopes:
             self.accounts[f.SCRAPES].open((target,))
             self.accounts[f.RESETS].open((target,))
-        for target, meter in self._meters.items():
-            meter.configure(meter.engine, self._scope(target))
-        for target, state in saved.targets.items():
-            if target in targets and state["engine"] in ENGINES:
-                meter = self._meters[target] = Meter(ENGINES[state["engine"]], self._scope(target))
-                owed = {(tenant, model, token): amount for tenant, model, token, amount in state["owed"]}
-                meter.restore(saved.baselines.get(target, {}), state["process_start"], state["last_seen_ns"], owed)
 
-    def _scope(self, target: str) -> Scope:
-        pool, end = self._endpoints[target]
-        return Scope(
-            role=end.role,
-            model=safe(end.model or pool.name),
-            tenant=self._admission.of(pool),
-            watched_since_ns=self._pools[pool.name].watched_since_ns,
-        )
+    def _close(self, book: PoolBook) -> None:
+        """A pool left: what it had queued is decided now."""
+        self._pools[book.name] = book  # its idle cost is still a pool's
+        self._post(book.name, book.close())
+        del self._pools[book.name]
+        self._gone.add(book.name)
 
     def _lifetime(self, pool: str) -> Timing:
         timing: Timing = {}
-        for labels, value in zip(self.accounts[f.TOKENS].labels, self.accounts[f.TOKENS].values, strict=True):
-            if labels[2] == pool:
-                timing[labels[1], labels[3]] = timing.get((labels[1], labels[3]), 0) + value
-        for labels, value in zip(
-            self.accounts[f.REQUEST_TIME].labels, self.accounts[f.REQUEST_TIME].values, strict=True
-        ):
-            if labels[0] == pool:
-                timing[labels[1], labels[2]] = value
+        for (_, model, place, token), value in _rows(self.accounts[f.TOKENS]):
+            if place == pool:
+                timing[model, token] = timing.get((model, token), 0) + value
+        for (place, model, phase), value in _rows(self.accounts[f.REQUEST_TIME]):
+            if place == pool:
+                timing[model, phase] = value
         return timing
 
     # -- ledger -----------------------------------------------------------------------------------------------------
@@ -227,42 +225,26 @@ class Books:
         for name, family in self.accounts.items():
             accounts += [(name, row, family.labels[row], family.values[row]) for row in sorted(family.unsaved)]
             family.unsaved.clear()
-        pools: dict[str, State | None] = {name: book.state() for name, book in self._pools.items()}
-        pools.update(dict.fromkeys(self._gone_pools))
-        targets: dict[str, State | None] = dict.fromkeys(self._gone_targets)
-        baselines: dict[str, dict[str, float]] = {}
-        dropped = set()
-        for target, meter in self._meters.items():
-            if not meter.touched:
-                continue
-            targets[target] = _meter_state(meter)
-            baselines[target] = {key: meter.baselines[key] for key in meter.unsaved}
-            if meter.dropped:
-                dropped.add(target)
-            meter.unsaved, meter.dropped, meter.touched = set(), False, False
-        self._gone_pools, self._gone_targets = set(), set()
-        return Changes(tuple(accounts), pools, targets, baselines, frozenset(dropped))
+        states: dict[str, State | None] = dict.fromkeys(self._gone)
+        self._gone = set()
+        states |= {name: book.state() for name, book in self._pools.items()}
+        states |= {_PROVIDER + name: {"carry": api.carry} for name, api in self._apis.items()}
+        states |= {_GATEWAY + name: {"watched_since_ns": since} for name, since in self._gateways.items()}
+        targets = self._meters.drain()
+        return Changes(tuple(accounts), states, targets.targets, targets.baselines, targets.dropped)
 
     def undrain(self, changes: Changes) -> None:
         """These changes did not reach the disk: the next drain carries them again."""
         for name, row, _, _ in changes.accounts:
             self.accounts[name].unsaved.add(row)
-        self._gone_pools |= {name for name, state in changes.pools.items() if state is None and name not in self._pools}
-        for target, state in changes.targets.items():
-            if state is None:
-                if target not in self._targets:
-                    self._gone_targets.add(target)
-            elif target in self._meters:
-                meter = self._meters[target]
-                meter.unsaved |= changes.baselines[target].keys() & meter.baselines.keys()
-                meter.dropped |= target in changes.dropped
-                meter.touched = True
-
-    def pending(self, pool: str) -> int:
-        """pico-USD accrued and not yet settled; 0 for a pool that is not in the config."""
-        return self._pools[pool].lots.pending if pool in self._pools else 0
+        self._gone |= {name for name, state in changes.pools.items() if state is None}
+        self._meters.undrain(changes)
 
     # -- what is published besides the accounts ---------------------------------------------------------------------
+
+    def pending(self, pool: str) -> int:
+        """pico-USD accrued and not yet settled; 0 for what is not a pool of the config."""
+        return self._pools[pool].pending if pool in self._pools else 0
 
     def gauges(self, now: Instant) -> Gauges:
         """Metric name -> labels -> value, of pools and live windows."""
@@ -278,30 +260,27 @@ class Books:
         for name, book in self._pools.items():
             supply = book.supply
             price = supply.usd_per_gpu_hour(now.wall_ns)
-            put("tokencost_pending_cost_usd", (name,), book.lots.pending / PICO_PER_USD)
+            put("tokencost_pending_cost_usd", (name,), book.pending / PICO_PER_USD)
             put("tokencost_gpus", (name,), float(supply.gpus))
             put("tokencost_unpriced_gpus", (name,), float(supply.gpus) if price is None else 0.0)
             put("tokencost_gpu_price_usd_per_hour", (name, supply.product), None if price is None else float(price))
             put("tokencost_allocation_info", (name, book.method), 1.0)
-            put("tokencost_requests_running", (name,), self._total(name, "running"))
-            put("tokencost_requests_waiting", (name,), self._total(name, "waiting"))
+            put("tokencost_requests_running", (name,), _sum(self._values(name, "running")))
+            put("tokencost_requests_waiting", (name,), _sum(self._values(name, "waiting")))
             caches = self._values(name, "kv_cache")
             put("tokencost_kv_cache_usage_ratio", (name,), sum(caches) / len(caches) if caches else None)
+        for name in self._apis:
+            put("tokencost_allocation_info", (name, "price_card"), 1.0)
         return gauges
 
     def _values(self, pool: str, gauge: str) -> list[float]:
-        meters = (self._meters[target] for target in self._members[pool] if target in self._meters)
-        return [value for meter in meters if (value := getattr(meter.gauges, gauge)) is not None]
-
-    def _total(self, pool: str, gauge: str) -> float | None:
-        values = self._values(pool, gauge)
-        return sum(values) if values else None
+        gauges = (self._meters.gauges(target) for target in self._roster.members[pool])
+        return [value for found in gauges if (value := getattr(found, gauge)) is not None]
 
 
-def _meter_state(meter: Meter) -> State:
-    return {
-        "engine": meter.engine.name,
-        "process_start": meter.process_start,
-        "last_seen_ns": meter.last_seen_ns,
-        "owed": [[*key, amount] for key, amount in meter.owed.items()],
-    }
+def _rows(family: Family) -> Iterable[tuple[Labels, int]]:
+    return zip(family.labels, family.values, strict=True)
+
+
+def _sum(values: list[float]) -> float | None:
+    return sum(values) if values else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from exporter.allocation.pool import Booked
+from exporter.allocation.booked import Booked
 from exporter.config.types import format_duration
 from exporter.ledger.accounts import Labels
 from exporter.ledger.money import NS_PER_HOUR, PICO_PER_USD
@@ -52,10 +52,10 @@ class Live:
 
         for pool, part in booked.items():
             add((_COST, pool), sum(part.cost.values()))
-            if not part.priced:
-                continue  # tokens without a price have no cost per token
-            for (_, model, token), amount in part.usage.tokens.items():
+            for (_, model, token), amount in part.tokens.items():
                 add(("tokens", pool, model, token), amount)
+            for (model, token), amount in part.unpriced.items():
+                add(("tokens", pool, model, token), -amount)  # tokens without a price have no cost per token
             for (tenant, model, token), amount in part.spend.items():
                 add(("spend", pool, model, token), amount)
                 add((_TENANT, tenant), amount)
@@ -72,7 +72,7 @@ class Live:
             totals = window.totals
             models: dict[tuple[str, str], _Model] = {}
             for key, amount in totals.items():
-                if key[0] == "tokens":
+                if key[0] == "tokens" and amount > 0:
                     _, pool, model, token = key
                     spend = totals.get(("spend", pool, model, token), 0)
                     seen = models.setdefault((pool, model), _Model())

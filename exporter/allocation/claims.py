@@ -98,7 +98,7 @@ class Claims:
             self._stock.setdefault(key, deque()).append(stock)
 
     def claim(self, at_ns: int, reports: Mapping[TokenKey, int]) -> Taken:
-        """Match reports, those that wait first; what they took, by account."""
+        """Match reports, those that wait first, then let go of stock older than the horizon; who took what."""
         taken = Taken()
         reports = {key: amount for key, amount in reports.items() if amount}
         waiting, self._waiting = self._waiting, deque()
@@ -106,13 +106,18 @@ class Claims:
             if since_ns > at_ns - self.horizon_ns:  # else it is counted already and stays free
                 self._match(since_ns, older, taken)
         self._match(at_ns - at_ns % max(1, self.horizon_ns // _STEPS), reports, taken)
+        self._expire(at_ns - self.horizon_ns, taken)
         return taken
 
-    def expire(self, at_ns: int) -> Taken:
-        """Stock older than the horizon: nobody claimed it."""
+    def flush(self) -> Taken:
+        """Everything on stock: nobody will claim it any more."""
         taken = Taken()
+        self._expire(None, taken)
+        return taken
+
+    def _expire(self, before_ns: int | None, taken: Taken) -> None:
         for (model, _), queue in self._stock.items():
-            while queue and queue[0].at_ns <= at_ns - self.horizon_ns:
+            while queue and (before_ns is None or queue[0].at_ns <= before_ns):
                 stock = queue.popleft()
                 classes = list(stock.mix)
                 amounts = apportion(stock.left, [stock.mix[token] for token in classes])
@@ -124,7 +129,6 @@ class Claims:
                     if not stock.priced:
                         taken.unpriced[model, token] = taken.unpriced.get((model, token), 0) + amount
         self._stock = {key: queue for key, queue in self._stock.items() if queue}
-        return taken
 
     def state(self) -> dict[str, Any]:
         """What the ledger keeps."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Self, TypeVar
 
+from exporter.allocation.booked import Booked
+from exporter.allocation.claims import Claims
 from exporter.allocation.lots import Lot, Lots, Seen
 from exporter.allocation.split import COMPUTE_TIME, WEIGHTS, Units, shares, static_units, timed_units
 from exporter.allocation.supply import Accrued, Supply
@@ -15,25 +18,13 @@ from exporter.ledger.money import apportion
 from exporter.metering.usage import TokenKey, Usage
 from exporter.metering.window import Window
 from exporter.pricing.book import PriceBook
-from exporter.records import NS
+from exporter.records import NS, TokenClass
 
 # Seconds are counted when requests finish, tokens while they run: the window must be longer than the longest request.
 _TIMING_SPAN_NS = 3600 * NS
 
+K = TypeVar("K")
 Timing = dict[tuple[str, str], int]  # (model, token class) -> tokens, (model, phase) -> nanoseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """What one tick books for one pool. cost = spend + idle + growth of pending, in pico-USD, exactly."""
-
-    cost: dict[str, int]  # by resource
-    usage: Usage
-    spend: dict[TokenKey, int] = field(default_factory=dict)
-    idle: int = 0
-    gpu_ns: int = 0
-    busy_ns: int = 0
-    priced: bool = True  # False: tokens were used while no price was known
 
 
 class PoolBook:
@@ -46,6 +37,7 @@ class PoolBook:
         self.gaps: list[tuple[int, int]] = []  # Unix ns; time while the exporter was down, not proven to be paid for
         self.method = WEIGHTS
         self.lots = Lots(pool.claim_within)
+        self.claims = Claims(pool.claim_within, pool.weights)
         self._clock_ns = 0
         self._proven: list[tuple[int, int]] = []
         self._timing: Window[tuple[str, str]] = Window(_TIMING_SPAN_NS)
@@ -53,13 +45,27 @@ class PoolBook:
         self.pool = pool
         self.supply = Supply(pool, prices)
 
+    @classmethod
+    def leftover(cls, name: str, state: State, prices: PriceBook) -> Self:
+        """A pool that left the config while the exporter was down: only good for `close`."""
+        end = {"url": "http://gone/metrics"}
+        book = cls(Pool.model_validate({"name": name, "endpoints": [end], "gpus": {"count": Decimal(1)}}), prices, 0)
+        book.restore(state, state["accrued_to_ns"])
+        return book
+
     def configure(self, pool: Pool, prices: PriceBook) -> None:
         """Other prices, another split: the state stays."""
         carry = self.supply.carry
         self.pool = pool
         self.supply = Supply(pool, prices)
         self.supply.carry = carry
-        self.lots.horizon_ns = pool.claim_within
+        self.lots.horizon_ns = self.claims.horizon_ns = pool.claim_within
+        self.claims.weights = pool.weights
+
+    @property
+    def pending(self) -> int:
+        """pico-USD accrued, and not known yet who used it."""
+        return self.lots.pending + self.claims.pending
 
     def state(self) -> State:
         """What the ledger keeps."""
@@ -70,6 +76,7 @@ class PoolBook:
             "carry": self.supply.carry,
             "gaps": self.gaps,
             "lots": [[lot.at_ns, lot.cost, lot.gpu_ns, lot.priced] for lot in self.lots.queue],
+            "claims": self.claims.state(),
         }
 
     def restore(self, state: State, now_wall_ns: int) -> None:
@@ -78,6 +85,7 @@ class PoolBook:
         self._clock_ns = state["clock_ns"]
         self.supply.carry = dict(state["carry"])
         self.lots.queue = deque(Lot(at, cost, gpu, priced=priced) for at, cost, gpu, priced in state["lots"])
+        self.claims.restore(state["claims"])
         self.gaps = [(start, end) for start, end in state["gaps"]]
         if state["accrued_to_ns"] < now_wall_ns:
             self.gaps.append((state["accrued_to_ns"], now_wall_ns))
@@ -95,29 +103,42 @@ class PoolBook:
                 left.append((start, min(proven, end)))
         self.gaps = left
 
-    def tick(self, start_ns: int, end_ns: int, usage: Usage, seen: Seen) -> Booked:
-        """Accrue [start, end) of Unix time, and book what is known by now about who used it."""
+    def tick(self, start_ns: int, end_ns: int, usage: Usage, seen: Seen, reports: Usage | None = None) -> Booked:
+        """Accrue [start, end) of Unix time, and book what is known by now about who used it.
+
+        `reports` is what gateways say of this pool's tokens; None: no gateway routes to it, the engines' own series
+        say whose tokens are whose.
+        """
         self._clock_ns += end_ns - start_ns
         self.accrued_to_ns = end_ns
         stretches = [self.supply.accrue(start, end) for start, end in (*self._proven, (start_ns, end_ns))]
         self._proven = []
-        cost = {resource: sum(part.cost[resource] for part in stretches) for resource in stretches[0].cost}
         settled = self.lots.settle(self._lot(stretches), seen)
         self._learn(usage)
         used = {key: amount for key, amount in usage.tokens.items() if amount}
+        spend = self._split(settled.active.cost, used) if used else {}
+        priced = settled.active.priced
+        if reports is None:
+            taken = self.claims.flush()  # a gateway may just have left the config
+            tokens, unpriced = usage.tokens, {} if priced else _by_model(used)
+        else:
+            self.claims.stock(self._clock_ns, _by_model(used), _by_model(spend), priced=priced)
+            taken = self.claims.claim(self._clock_ns, reports.tokens)
+            tokens, spend, unpriced = reports.tokens, {}, {}
         return Booked(
-            cost=cost,
-            usage=usage,
-            spend=self._split(settled.active.cost, used) if used else {},
+            cost={resource: sum(part.cost[resource] for part in stretches) for resource in stretches[0].cost},
+            tokens=_sum(tokens, taken.tokens),
+            spend=_sum(spend, taken.spend),
+            unpriced=_sum(unpriced, taken.unpriced),
             idle=settled.idle.cost,
             gpu_ns=sum(part.gpu_ns for part in stretches),
             busy_ns=settled.active.gpu_ns,
-            priced=settled.active.priced or not used,
         )
 
-    def close(self) -> int:
-        """The pool leaves the config: what is still queued was used by no one. Returns it, in pico-USD."""
-        return self.lots.flush().cost
+    def close(self) -> Booked:
+        """The pool leaves the config: queued cost was used by no one, stocked tokens were nobody's."""
+        gone = self.claims.flush()
+        return Booked({}, gone.tokens, gone.spend, gone.unpriced, idle=self.lots.flush().cost)
 
     def _lot(self, stretches: Iterable[Accrued]) -> Lot:
         parts = list(stretches)
@@ -150,3 +171,17 @@ class PoolBook:
                     return units
         self.method = WEIGHTS
         return static_units(self.pool.weights, models)
+
+
+def _by_model(amounts: Mapping[TokenKey, int]) -> dict[tuple[str, TokenClass], int]:
+    found: dict[tuple[str, TokenClass], int] = {}
+    for (_, model, token), amount in amounts.items():
+        found[model, token] = found.get((model, token), 0) + amount
+    return found
+
+
+def _sum(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
+    total = dict(one)
+    for key, amount in other.items():
+        total[key] = total.get(key, 0) + amount
+    return total

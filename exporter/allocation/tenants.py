@@ -29,19 +29,20 @@ class Admission:
         self._admitted.add(name)
         return name
 
-    def of(self, pool: Pool) -> Callable[[Series], str]:
+    def of_pool(self, pool: Pool) -> Callable[[Series], str]:
         """How to tell whose a series of that pool is."""
         if pool.tenant is not None:
             fixed = self._aliases.get(pool.tenant, pool.tenant)
             return lambda _series: fixed
-        if not pool.tenant_label:
-            return lambda _series: DEFAULT_TENANT
-        labels = pool.tenant_label
+        return self.by_label(pool.tenant_label) if pool.tenant_label else lambda _series: DEFAULT_TENANT
 
-        def by_label(series: Series) -> str:
+    def by_label(self, labels: tuple[str, ...]) -> Callable[[Series], str]:
+        """The tenant named by the first of those labels that is set; `_unattributed` where none is."""
+
+        def tenant(series: Series) -> str:
             name = next((value for label in labels if (value := given(series.label(label)))), "")
             name = safe(self._aliases.get(name, name))
             # A label from outside must not be able to pose as one of our own names.
             return self.admit(name) if name and name not in _RESERVED else UNATTRIBUTED
 
-        return by_label
+        return tenant

@@ -19,6 +19,7 @@ class Missing(NamedTuple):
     fix: str
 
 
+LATER_GATEWAYS = frozenset({"agentgateway", "kong", "epp", "aibrix", "kthena", "smg", "custom"})
 AVAILABLE_ENGINES = ("auto", "vllm", "sglang", "llamacpp")
 LATER_ENGINES = frozenset(
     {"tgi", "tei", "triton", "trtllm", "nim", "dynamo", "lmdeploy", "ray_serve", "kserve", "xinference", "custom"}
@@ -29,6 +30,12 @@ MISSING = (
         LATER_ENGINES,
         "this engine is not available in this version",
         f"write one of: {', '.join(AVAILABLE_ENGINES)}",
+    ),
+    Missing(
+        ("gateways", "*", "engine"),
+        LATER_GATEWAYS,
+        "this gateway is not available in this version",
+        "write one of: auto, litellm, envoy_ai_gateway, otel_genai",
     ),
     Missing(
         ("pools", "*", "gpus", "source"),
@@ -43,28 +50,10 @@ MISSING = (
         "write busy_from: auto",
     ),
     Missing(
-        ("prices", "models"),
-        None,
-        "prices of API models are not available in this version",
-        "remove the key",
-    ),
-    Missing(
-        ("prices", "catalog"),
-        frozenset({"genai-prices"}),
-        "a price catalog of API models is not available in this version",
-        "remove the key; without gateways nothing is priced by it",
-    ),
-    Missing(
         ("prices", "energy"),
         None,
         "the price of energy is not available in this version",
         "remove the key, and put it into overhead_usd_per_hour",
-    ),
-    Missing(
-        ("gateways",),
-        None,
-        "gateways are not available in this version",
-        "remove the key; tenant or tenant_label of a pool says whose its tokens are",
     ),
     Missing(
         ("budgets",),
@@ -146,8 +135,9 @@ def unknown(config: Config) -> Iterator[Mistake]:
     for index, gateway in enumerate(config.gateways):
         for number, route in enumerate(gateway.routes):
             loc = ("gateways", index, "routes", number)
-            if route.pool and route.pool not in pools:
-                yield (*loc, "pool"), f"no pool is called {route.pool!r}", have
+            for pool in route.pools:
+                if pool not in pools:
+                    yield (*loc, "pool"), f"no pool is called {pool!r}", have
             if route.provider in pools:
                 yield (*loc, "provider"), f"{route.provider!r} is the name of a pool", "choose another name for one"
     for index, budget in enumerate(config.budgets):

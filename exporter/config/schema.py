@@ -274,11 +274,18 @@ class Route(Part):
     """Where a gateway sends a model's requests. First match wins."""
 
     model: t.Value = Field(description="Glob on the gateway's model name.")
-    pool: t.Name | None = Field(default=None, description="Self-hosted: shares that pool's real cost.")
+    pool: t.Name | tuple[t.Name, ...] | None = Field(
+        default=None, description="Self-hosted: shares that pool's real cost. A list where several pools serve it."
+    )
     provider: t.Name | None = Field(default=None, description="API: tokens times the price card.")
 
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The pools it goes to; none for a provider's."""
+        return (self.pool,) if isinstance(self.pool, str) else self.pool or ()
+
     def disagreements(self) -> Iterator[Mistake]:
-        if (self.pool is None) == (self.provider is None):
+        if bool(self.pool) == (self.provider is not None):
             yield (), "a route needs either pool or provider", "write exactly one of them"
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from exporter.errors import Reason, ScrapeError
 from exporter.metering.delta import fell, grown
 from exporter.metering.route import Route, Router, Scope
-from exporter.metering.usage import Gauges, TokenKey, Usage
-from exporter.records import NS, Instant, Reading, Series
+from exporter.metering.usage import Account, Gauges, Usage
+from exporter.records import NS, Instant, Reading, Series, TokenClass
 from exporter.sources.engine import Engine
 
 # How far an engine's clock may be from ours before its start time stops being evidence.
@@ -23,6 +23,9 @@ _STUBBORN_PAGES = 10
 MAX_SERIES = 200_000
 
 
+Owed = dict[tuple[Account, TokenClass], int]
+
+
 class Meter:
     """The public attributes are what the ledger keeps; they change only when a reading is accepted whole."""
 
@@ -32,13 +35,14 @@ class Meter:
         self.last_seen_ns: int | None = None  # Unix; None: never seen, so the next reading is the first
         # Classes that are differences (input = prompt - cached) may dip below zero for a page while the engine writes
         # its counters one after the other; the dip is owed and taken from what comes next.
-        self.owed: dict[TokenKey, int] = {}
+        self.owed: Owed = {}
         self.unsaved: set[str] = set()  # baselines that moved since the ledger took them
         self.dropped = True  # the ledger must drop its older baselines of this target first
         self.touched = False
         self.gauges = Gauges()
         self.configure(engine, scope)
-        self._usage = Usage()
+        self.resets = 0  # restarts seen since somebody last set this to 0
+        self._usage: dict[str, Usage] = {}  # by place
         self._opened: set[object] = set()
         self._known: set[str] = set()
         self._last: Instant | None = None
@@ -50,17 +54,15 @@ class Meter:
         self._router = Router(engine, scope)
         self._opened = set()
 
-    def restore(
-        self, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: dict[TokenKey, int]
-    ) -> None:
+    def restore(self, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: Owed) -> None:
         """Go on from what the ledger kept."""
         self.baselines, self.process_start, self.last_seen_ns, self.owed = baselines, process_start, seen_ns, owed
         self._known = {key.partition("{")[0] for key in baselines}
         self.dropped = False
 
-    def take(self) -> Usage:
-        """What was used since the last take."""
-        usage, self._usage = self._usage, Usage()
+    def take(self) -> dict[str, Usage]:
+        """What was used since the last take, by place."""
+        usage, self._usage = self._usage, {}
         return usage
 
     def observe(self, reading: Reading) -> None:
@@ -82,18 +84,18 @@ class Meter:
             raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
 
         baseline_only = adopted or (first and not self._began_while_watched(reading))
-        usage = Usage(readings=1)
+        usage: dict[str, Usage] = {}
+        resets = int(restarted)
         moved: dict[str, float] = {}
-        tokens: dict[TokenKey, int] = {} if restarted or adopted else dict(self.owed)
+        tokens: Owed = {} if restarted or adopted else dict(self.owed)
         for series, (route, value) in counters.items():
             last = self.baselines.get(series.key)
             growth = 0.0 if baseline_only else grown(last, value, restarted=restarted)
             if last is not None and not restarted and fell(last, value):
-                usage.resets += 1
+                resets += 1
             if last is None or restarted or adopted or growth:
                 moved[series.key] = value
             self._count(route, growth, tokens, usage)
-        usage.resets += restarted
         owed = {key: amount for key, amount in tokens.items() if amount < 0}
         self._collect(tokens, usage)
 
@@ -106,7 +108,9 @@ class Meter:
         self.owed = owed
         self.process_start = reading.process_start
         self.last_seen_ns, self._last, self.touched = reading.at.wall_ns, reading.at, True
-        self._usage.merge(usage)
+        self.resets += resets
+        for place, part in usage.items():
+            self._usage.setdefault(place, Usage()).merge(part)
         self._read_gauges(reading)
 
     def _same_process(self, reading: Reading) -> bool:
@@ -141,20 +145,24 @@ class Meter:
             "in turn (give each replica its own endpoint), or the engine's clock is off by more than a minute",
         )
 
-    def _count(self, route: Route, growth: float, tokens: dict[TokenKey, int], usage: Usage) -> None:
+    def _count(self, route: Route, growth: float, tokens: Owed, usage: dict[str, Usage]) -> None:
+        place, tenant, model = route.account
+        part = usage.setdefault(place, Usage())
         if route.phase is not None:
-            usage.nanoseconds[route.phase] = usage.nanoseconds.get(route.phase, 0) + round(growth * NS)
-        elif route.request is not None:
-            usage.requests[route.request] = usage.requests.get(route.request, 0) + round(growth)
-        else:
-            for key, sign in route.tokens:
-                tokens[key] = tokens.get(key, 0) + sign * round(growth)
+            key = (model, route.phase)
+            part.nanoseconds[key] = part.nanoseconds.get(key, 0) + round(growth * NS)
+        elif route.request:
+            part.requests[tenant, model] = part.requests.get((tenant, model), 0) + round(growth)
+        for token, sign in route.tokens:
+            owner = (route.account, token)
+            tokens[owner] = tokens.get(owner, 0) + sign * round(growth)
 
-    def _collect(self, tokens: dict[TokenKey, int], usage: Usage) -> None:
-        for key, amount in tokens.items():
-            if amount > 0 or key not in self._opened:
-                usage.tokens[key] = max(0, amount)
-                self._opened.add(key)
+    def _collect(self, tokens: Owed, usage: dict[str, Usage]) -> None:
+        for owner, amount in tokens.items():
+            if amount > 0 or owner not in self._opened:
+                (place, tenant, model), token = owner
+                usage.setdefault(place, Usage()).tokens[tenant, model, token] = max(0, amount)
+                self._opened.add(owner)
 
     def _read_gauges(self, reading: Reading) -> None:
         running, waiting, kv_cache = (

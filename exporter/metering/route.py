@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from exporter.metering.labels import given, safe
-from exporter.metering.usage import TokenKey
+from exporter.metering.usage import Account
 from exporter.records import PROMPT_CLASSES, Phase, Role, Samples, Series, TokenClass
 from exporter.sources.engine import Engine, Seconds, Signal, Tokens
 
@@ -17,7 +17,7 @@ class Scope:
 
     role: Role
     model: str  # the model's name when the page has none
-    tenant: Callable[[Series], str]  # whose a series is
+    account: Callable[[Series, str, str], Account]  # whose a series is: (series, model, what the client called it)
     watched_since_ns: int  # Unix: since when its pool is being watched
 
 
@@ -25,9 +25,10 @@ class Scope:
 class Route:
     """Where one series' growth goes. Exactly one of the three is set, or none: the counter is not wanted here."""
 
-    tokens: tuple[tuple[TokenKey, int], ...] = ()  # account, +1 or -1
-    request: tuple[str, str] | None = None
-    phase: tuple[str, Phase] | None = None
+    account: Account
+    tokens: tuple[tuple[TokenClass, int], ...] = ()  # class, +1 or -1
+    request: bool = False
+    phase: Phase | None = None
 
 
 class Router:
@@ -81,15 +82,17 @@ class Router:
             return None
         if role == "any" and engine.role_label and series.label(engine.role_label) == "prefill":
             return None  # the decode side counts the same prompt again; configure roles to split them
-        tenant = self._scope.tenant(series)
         model = safe(given(series.label(engine.model_label)) if engine.model_label else "") or self._scope.model
+        alias = safe(given(series.label(engine.alias_label)) if engine.alias_label else "") or model
         if isinstance(signal, Tokens):
             moves = _role_moves(signal.moves, role)
-            return Route(tokens=tuple(((tenant, model, token), sign) for token, sign in moves)) if moves else None
+            return Route(self._scope.account(series, model, alias), tokens=tuple(moves)) if moves else None
         if isinstance(signal, Seconds):
             done_elsewhere = {"any": None, "prefill": "decode", "decode": "prefill"}[role]
-            return None if signal.phase == done_elsewhere else Route(phase=(model, signal.phase))
-        return None if role == "prefill" else Route(request=(tenant, model))
+            if signal.phase == done_elsewhere:
+                return None
+            return Route(self._scope.account(series, model, alias), phase=signal.phase)
+        return None if role == "prefill" else Route(self._scope.account(series, model, alias), request=True)
 
 
 def _takes(signal: Signal | None, series: Series) -> bool:

@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from exporter.records import Phase, TokenClass
 
 TokenKey = tuple[str, str, TokenClass]  # (tenant, model, class)
+Account = tuple[str, str, str]  # (place, tenant, model); a place is a pool, a provider, or pools joined by ","
 
 
 @dataclass(slots=True)
 class Usage:
-    """What was used since the last take. Zero entries say that the account exists."""
+    """What was used in one place since the last take. Zero entries say that the account exists."""
 
     tokens: dict[TokenKey, int] = field(default_factory=dict)
     requests: dict[tuple[str, str], int] = field(default_factory=dict)  # (tenant, model)
     nanoseconds: dict[tuple[str, Phase], int] = field(default_factory=dict)  # (model, phase): request-time
-    resets: int = 0
-    readings: int = 0
 
     def merge(self, other: Usage) -> None:
         """Add `other` to this one."""
@@ -27,8 +26,6 @@ class Usage:
             self.requests[request] = self.requests.get(request, 0) + amount
         for phase, amount in other.nanoseconds.items():
             self.nanoseconds[phase] = self.nanoseconds.get(phase, 0) + amount
-        self.resets += other.resets
-        self.readings += other.readings
 
 
 @dataclass(frozen=True, slots=True)

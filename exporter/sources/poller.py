@@ -11,6 +11,7 @@ from exporter.clock import Clock
 from exporter.errors import Reason, ScrapeError
 from exporter.records import NS, Instant, Reading
 from exporter.sources.reader import Reader
+from exporter.sources.registry import ENGINES, GATEWAYS
 from exporter.sources.target import Target
 
 LOG = logging.getLogger("exporter.sources")
@@ -40,7 +41,7 @@ class Poller:
         self._clock = clock
         self._sink = sink
         self._offset_ns = offset_ns
-        self._reader = Reader(target.engine)
+        self._reader = Reader(target.engine, GATEWAYS if target.gateway else ENGINES)
         self._up: bool | None = None  # None: not tried yet
         self._seen: set[str] = set()  # bugs already logged
 

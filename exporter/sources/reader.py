@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from exporter.errors import Reason, ScrapeError
 from exporter.records import Instant, Reading, Samples
 from exporter.sources.engine import Engine
@@ -12,11 +14,12 @@ PROCESS_START = "process_start_time_seconds"
 
 
 class Reader:
-    """Reads the pages of one target. `engine` is "auto" or a name of the registry; what auto found is kept while the
-    pages go on being that engine's."""
+    """Reads the pages of one target. `engine` is "auto" or a name of `among` (the registry's engines or gateways);
+    what auto found is kept while the pages go on being that engine's."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, among: Mapping[str, Engine] = ENGINES) -> None:
         self._wanted = engine
+        self._among = among
         self._engine: Engine | None = None
         self._scanner: Scanner | None = None
 
@@ -33,11 +36,11 @@ class Reader:
 
     def _recognise(self, body: bytes) -> tuple[Engine, Scanner]:
         if self._engine is None or self._scanner is None:
-            if self._wanted != "auto" and self._wanted not in ENGINES:
+            if self._wanted != "auto" and self._wanted not in self._among:
                 raise ScrapeError(
-                    Reason.UNKNOWN_ENGINE, f"this version cannot read {self._wanted}, only {list(ENGINES)}"
+                    Reason.UNKNOWN_ENGINE, f"this version cannot read {self._wanted}, only {list(self._among)}"
                 )
-            engine = detect(body) if self._wanted == "auto" else ENGINES[self._wanted]
+            engine = detect(body, self._among) if self._wanted == "auto" else self._among[self._wanted]
             self._scanner = Scanner(engine.names | {PROCESS_START})
             self._engine = engine
         return self._engine, self._scanner

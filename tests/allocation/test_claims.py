@@ -59,8 +59,8 @@ def test_what_nobody_claims_within_the_horizon_went_past_the_gateway() -> None:
     stock(one, 0, cost=100, output=8)
     stock(one, 0, cost=60, input=100, cache_read=1000)
     one.claim(0, {key("a"): 6})
-    assert one.expire(9 * MINUTE) == Taken()
-    gone = one.expire(10 * MINUTE)
+    assert one.claim(9 * MINUTE, {}) == Taken()
+    gone = one.claim(10 * MINUTE, {})
     other = "_unattributed"
     assert gone.tokens == {key(other): 2, key(other, "input"): 100, key(other, "cache_read"): 1000}
     assert gone.spend == {key(other): 25, key(other, "input"): 30, key(other, "cache_read"): 30}
@@ -113,7 +113,7 @@ def test_tokens_without_a_price_are_named_when_somebody_claims_them_and_when_nob
     one = claims()
     stock(one, 0, cost=0, priced=False, output=10)
     assert one.claim(0, {key("a"): 4}).unpriced == {("m", "output"): 4}
-    assert one.expire(20 * MINUTE).unpriced == {("m", "output"): 6}
+    assert one.flush().unpriced == {("m", "output"): 6}
 
 
 MODELS = st.sampled_from(["m1", "m2"])
@@ -123,7 +123,6 @@ STEP = st.one_of(
     st.tuples(st.just("stock"), st.dictionaries(st.tuples(MODELS, CLASSES), USE)),
     st.tuples(st.just("claim"), st.dictionaries(
         st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["m1", "m2", "lora"]), CLASSES), st.integers(0, 15))),
-    st.tuples(st.just("expire"), st.none()),
     st.tuples(st.just("restart"), st.none()),
 )  # fmt: skip
 
@@ -143,8 +142,6 @@ def test_every_picodollar_stocked_is_claimed_expired_or_pending(steps: list[tupl
         elif what == "claim":
             taken = one.claim(now, given_)
             claimed += sum(given_.values())
-        elif what == "expire":
-            taken = one.expire(now)
             out_tokens += sum(taken.tokens.values())
         else:
             again = claims()
@@ -155,6 +152,6 @@ def test_every_picodollar_stocked_is_claimed_expired_or_pending(steps: list[tupl
         assert stocked == taken_cost + one.pending
         left = sum(s[1] for _, _, queue in one.state()["stock"] for s in queue)
         assert in_tokens >= left + out_tokens >= in_tokens - claimed
-    rest = one.expire(now + HORIZON)
+    rest = one.flush()
     assert stocked == taken_cost + sum(rest.spend.values())
     assert one.pending == 0

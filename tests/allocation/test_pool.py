@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.allocation.booked import Booked
 from exporter.allocation.lots import Seen
-from exporter.allocation.pool import Booked, PoolBook
+from exporter.allocation.pool import PoolBook
 from exporter.config.schema import Pool
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
@@ -48,9 +49,9 @@ def test_a_quiet_hour_is_idle() -> None:
 def test_time_nobody_saw_waits_and_goes_to_the_use_that_shows_up() -> None:
     pool = book()
     assert pool.tick(0, HOUR, Usage(), Seen.UNKNOWN).idle == 0
-    assert pool.lots.pending == USD
+    assert pool.pending == USD
     booked = pool.tick(HOUR, 2 * HOUR, used(output=5), Seen.USED)
-    assert (spent(booked), booked.idle, pool.lots.pending) == ({"output": 2 * USD}, 0, 0)
+    assert (spent(booked), booked.idle, pool.pending) == ({"output": 2 * USD}, 0, 0)
     assert booked.busy_ns == 2 * HOUR
 
 
@@ -144,5 +145,5 @@ def test_every_tick_closes_to_the_picodollar(ticks: list[tuple[int, Seen, int, i
         cost += sum(booked.cost.values())
         spend += sum(booked.spend.values())
         idle += booked.idle
-        assert cost == spend + idle + pool.lots.pending
-    assert cost == spend + idle + pool.close()
+        assert cost == spend + idle + pool.pending
+    assert cost == spend + idle + pool.close().idle

@@ -1,0 +1,89 @@
+"""Who is who in a config: whose a target is, where a gateway sends a model, and which tenant a series names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from exporter.allocation.pool import PoolBook
+from exporter.allocation.tenants import Admission
+from exporter.config.schema import Config, Gateway, Pool
+from exporter.ledger.money import apportion
+from exporter.metering.labels import safe
+from exporter.metering.route import Scope
+from exporter.metering.usage import Account, Usage
+from exporter.records import PROMPT_CLASSES, Series
+
+Accounting = Callable[[Series, str, str], Account]
+
+
+class Roster:
+    """One config, read for the books."""
+
+    def __init__(self, config: Config, admitted: Iterable[str]) -> None:
+        configured = (pool.tenant for pool in config.pools if pool.tenant)
+        self._admission = Admission(config.tenants, configured, admitted)
+        self._pools = {end.target: (pool, end) for pool in config.pools for end in pool.endpoints}
+        self._gateways = {end.target: gateway for gateway in config.gateways for end in gateway.endpoints}
+        self.members = {pool.name: frozenset(end.target for end in pool.endpoints) for pool in config.pools}
+        self.behind_gateways = frozenset(
+            name for gateway in config.gateways for route in gateway.routes for name in route.pools
+        )
+
+    def owner(self, target: str) -> str:
+        """The pool or gateway that the target belongs to; "" for one that is not in the config."""
+        if target in self._pools:
+            return self._pools[target][0].name
+        return self._gateways[target].name if target in self._gateways else ""
+
+    def scopes(self, watched_since_ns: Mapping[str, int]) -> dict[str, Scope]:
+        """What metering needs to know of every target, by target."""
+        scopes = {
+            target: Scope(end.role, safe(end.model or pool.name), self._of_pool(pool), watched_since_ns[pool.name])
+            for target, (pool, end) in self._pools.items()
+        }
+        return scopes | {
+            target: Scope("any", gateway.name, self._of_gateway(gateway), watched_since_ns[gateway.name])
+            for target, gateway in self._gateways.items()
+        }
+
+    def _of_pool(self, pool: Pool) -> Accounting:
+        tenant = self._admission.of_pool(pool)
+        return lambda series, model, _alias: (pool.name, tenant(series), model)
+
+    def _of_gateway(self, gateway: Gateway) -> Accounting:
+        tenant = self._admission.by_label(gateway.tenant_label)
+
+        def account(series: Series, model: str, alias: str) -> Account:
+            # Routes speak of the model as the client calls it or as the gateway does.
+            for route in gateway.routes:
+                if fnmatchcase(alias, route.model) or fnmatchcase(model, route.model):
+                    return (route.provider or ",".join(route.pools), tenant(series), model)
+            return (gateway.name, tenant(series), model)  # nobody said where it goes: unpriced, under this name
+
+        return account
+
+    @staticmethod
+    def divide(
+        place: str, reports: Usage, pools: Mapping[str, PoolBook], used: Mapping[str, Usage]
+    ) -> dict[str, Usage]:
+        """Reports of a model that several pools serve, divided by the tokens that each has to claim.
+
+        `place` is the pools' names joined by ","; `used` is what the engines counted since the last tick.
+        """
+        names = place.split(",")
+        parts = {name: Usage() for name in names}
+        for key, amount in reports.tokens.items():
+            _, model, token = key
+            stock = [pools[name].claims.available(model, token) + _fresh(used.get(name), token) for name in names]
+            shares = apportion(amount, stock if any(stock) else [1] + [0] * (len(names) - 1))
+            for name, share in zip(names, shares, strict=True):
+                if share or not amount:
+                    parts[name].tokens[key] = share
+        parts[names[0]].requests = reports.requests
+        return parts
+
+
+def _fresh(usage: Usage | None, token: str) -> int:
+    prompt = token in PROMPT_CLASSES
+    return sum(n for (_, _, kind), n in usage.tokens.items() if (kind in PROMPT_CLASSES) == prompt) if usage else 0

@@ -1,0 +1,109 @@
+"""All targets' meters: which targets are watched, which have been read, and what the ledger keeps of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from exporter.ledger.changes import Changes, Saved, State
+from exporter.metering.meter import Meter
+from exporter.metering.route import Scope
+from exporter.metering.usage import Gauges, Usage
+from exporter.records import Reading
+from exporter.sources.registry import ENGINES, GATEWAYS
+
+KNOWN = ENGINES | GATEWAYS
+
+
+class Meters:
+    """One meter per target of the config, made with its first good reading or from what the ledger kept."""
+
+    def __init__(self, saved: Saved) -> None:
+        self._saved = saved
+        self._scopes: dict[str, Scope] = {}
+        self._meters: dict[str, Meter] = {}
+        self._gone = set(saved.targets)  # targets that the ledger knows and the config does not
+        self.read: set[str] = set()  # read since somebody last cleared this
+        self.answered: set[str] = set()  # read since this process started
+
+    def configure(self, scopes: Mapping[str, Scope]) -> None:
+        """The targets of a config. One that leaves is forgotten: when it returns, its first page is a baseline."""
+        self._gone = (self._gone | self._scopes.keys()) - scopes.keys()
+        self._meters = {target: meter for target, meter in self._meters.items() if target in scopes}
+        self.answered &= scopes.keys()
+        self._scopes = dict(scopes)
+        for target, meter in self._meters.items():
+            meter.configure(meter.engine, scopes[target])
+        for target, state in self._saved.targets.items():
+            if target in scopes and state["engine"] in KNOWN:
+                self._restore(target, state)
+        self._saved = Saved()
+
+    def _restore(self, target: str, state: State) -> None:
+        meter = self._meters[target] = Meter(KNOWN[state["engine"]], self._scopes[target])
+        owed = {((place, tenant, model), token): amount for place, tenant, model, token, amount in state["owed"]}
+        baselines = self._saved.baselines.get(target, {})
+        meter.restore(baselines, state["process_start"], state["last_seen_ns"], owed)
+
+    def observe(self, reading: Reading) -> bool:
+        """Take one reading; False for a target that is not (or no longer) in the config. ScrapeError, with nothing
+        changed, when it cannot be this target's next page."""
+        scope = self._scopes.get(reading.target)
+        if scope is None:
+            return False
+        engine = KNOWN[reading.engine]
+        meter = self._meters.get(reading.target)
+        if meter is None:
+            meter = self._meters[reading.target] = Meter(engine, scope)
+        elif meter.engine is not engine:
+            meter.configure(engine, scope)
+        meter.observe(reading)
+        self.read.add(reading.target)
+        self.answered.add(reading.target)
+        return True
+
+    def __contains__(self, target: str) -> bool:
+        return target in self._scopes
+
+    def take(self) -> Iterator[tuple[str, dict[str, Usage], int]]:
+        """(target, what was used by place, restarts) since the last take, in the config's order."""
+        for target in self._scopes:
+            if target in self._meters:
+                meter = self._meters[target]
+                resets, meter.resets = meter.resets, 0
+                yield target, meter.take(), resets
+
+    def gauges(self, target: str) -> Gauges:
+        """What its last good page said about now."""
+        return self._meters[target].gauges if target in self._meters else Gauges()
+
+    def drain(self) -> Changes:
+        """What the ledger must write about targets."""
+        targets: dict[str, State | None] = dict.fromkeys(self._gone)
+        self._gone = set()
+        baselines: dict[str, dict[str, float]] = {}
+        dropped = set()
+        for target, meter in self._meters.items():
+            if not meter.touched:
+                continue
+            targets[target] = {
+                "engine": meter.engine.name,
+                "process_start": meter.process_start,
+                "last_seen_ns": meter.last_seen_ns,
+                "owed": [[*account, token, amount] for (account, token), amount in meter.owed.items()],
+            }
+            baselines[target] = {key: meter.baselines[key] for key in meter.unsaved}
+            if meter.dropped:
+                dropped.add(target)
+            meter.unsaved, meter.dropped, meter.touched = set(), False, False
+        return Changes(targets=targets, baselines=baselines, dropped=frozenset(dropped))
+
+    def undrain(self, changes: Changes) -> None:
+        """These changes did not reach the disk: the next drain carries them again."""
+        for target, state in changes.targets.items():
+            if state is None and target not in self._scopes:
+                self._gone.add(target)
+            elif state is not None and target in self._meters:
+                meter = self._meters[target]
+                meter.unsaved |= changes.baselines[target].keys() & meter.baselines.keys()
+                meter.dropped |= target in changes.dropped
+                meter.touched = True

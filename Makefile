@@ -48,6 +48,7 @@ lock: $(UV)  ## write the lock files again; ARGS=--upgrade for the newest of eve
 	$(COMPILE) requirements.lock pyproject.toml
 	$(COMPILE) requirements-dev.lock pyproject.toml --group dev --constraint requirements.lock
 	$(COMPILE) requirements-build.lock --group build --constraint requirements-dev.lock
+	$(COMPILE) requirements-litellm.lock --group litellm
 COMPILE = $(UV) pip compile $(ARGS) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file
 

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "requirements-litellm.lock")
 PIN = re.compile(r"([a-z0-9-]+)==([\w.]+)( ; [^\\]+)?( \\)?")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
@@ -34,6 +34,7 @@ def asked() -> Iterator[tuple[str, Requirement]]:
     wanted = {
         "requirements.lock": project["project"]["dependencies"],
         "requirements-build.lock": [*groups["build"], *project["build-system"]["requires"]],
+        "requirements-litellm.lock": groups["litellm"],
         "requirements-dev.lock": [*project["project"]["dependencies"], *groups["build"], *groups["dev"]],
     }
     for lock, requirements in wanted.items():

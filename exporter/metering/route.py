@@ -38,7 +38,10 @@ class Router:
         self._engine = engine
         self._scope = scope
         counters: tuple[Signal, ...] = (*engine.tokens, *engine.requests, *engine.seconds)
-        self._signals = {name: signal for signal in counters for name in signal.names}
+        self._signals: dict[str, list[Signal]] = {}  # several of one name are told apart by `only`
+        for signal in counters:
+            for name in signal.names:
+                self._signals.setdefault(name, []).append(signal)
         self._alternatives = tuple(signal.names for signal in counters if len(signal.names) > 1)
         self._routes: dict[Series, Route | None] = {}
 
@@ -77,8 +80,8 @@ class Router:
 
     def _route(self, series: Series) -> Route | None:
         engine, role = self._engine, self._scope.role
-        signal = self._signals.get(series.name)
-        if signal is None or not _takes(signal, series):
+        signal = next((one for one in self._signals.get(series.name, ()) if _takes(one, series)), None)
+        if signal is None:
             return None
         if role == "any" and engine.role_label and series.label(engine.role_label) == "prefill":
             return None  # the decode side counts the same prompt again; configure roles to split them

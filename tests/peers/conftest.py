@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import require_peer
 from tests.peers.install import Llama, PeerMissingError, ensure_llama
+from tests.peers.litellm import ensure_litellm
 from tests.peers.model import make_gguf
 
 
@@ -18,6 +19,16 @@ def llama() -> Llama:
         return ensure_llama()
     except PeerMissingError as missing:
         require_peer(False, f"llama-server: {missing}")
+        raise
+
+
+@pytest.fixture(scope="session")
+def litellm() -> Path:
+    """The Python of the real LiteLLM proxy; the test is skipped, loudly, where it cannot be had."""
+    try:
+        return ensure_litellm()
+    except PeerMissingError as missing:
+        require_peer(False, f"LiteLLM: {missing}")
         raise
 
 

@@ -28,6 +28,7 @@ from exporter.config.schema import Config
 from exporter.errors import ConfigError, LedgerError, ScrapeError
 from exporter.health import Health
 from exporter.ledger.store import Store
+from exporter.pricing.catalog import Catalog
 from exporter.publish.runtime import Runtime
 from exporter.publish.server import Server, Site
 from exporter.publish.snapshot import Snapshot
@@ -69,6 +70,7 @@ class App:
         self._tick_lock = asyncio.Lock()
         self._tried = asyncio.Event()  # every target has been tried once
         self._pollers: dict[Target, asyncio.Task[None]] = {}
+        self._catalog = Catalog()
         self._health = Health()
         self._site = Site()
         self._exposition = Exposition(Runtime().block)
@@ -97,7 +99,8 @@ class App:
             log.info("listening", extra={"address": address, "version": __version__})
             if on_listening:
                 on_listening(address)
-            self._books = Books(self._config, saved, self._clock.now())
+            await self._load_catalog(self._config)
+            self._books = Books(self._config, saved, self._clock.now(), self._catalog)
             self._health.configure(targets(self._config))
             try:
                 await self._serve()
@@ -128,6 +131,7 @@ class App:
         except ConfigError:
             self._reloaded = (False, self._reloaded[1])
             raise
+        await self._load_catalog(config)
         async with self._tick_lock:
             now = self._clock.now()
             self._books.configure(config, now)
@@ -138,6 +142,12 @@ class App:
             await self._tick()
             self._reconfigured.set()
         log.info("config reloaded", extra={"file": str(self._options.config_file)})
+
+    async def _load_catalog(self, config: Config) -> None:
+        """Where API models may need it, import the price catalog: tenths of a second, so not on the loop."""
+        priced = any(route.provider for gateway in config.gateways for route in gateway.routes)
+        if priced and config.prices.catalog != "none":
+            await self._in_worker(self._catalog.load)
 
     # -- sources ----------------------------------------------------------------------------------------------------
 

@@ -24,10 +24,10 @@ from exporter.ledger.money import PICO_PER_USD
 from exporter.live import Live
 from exporter.metering.meters import Meters
 from exporter.metering.usage import Usage
-from exporter.pricing.book import PriceBook
+from exporter.pricing.book import PriceBook, midnight_ns
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
-from exporter.records import OTHER, Instant, Reading
+from exporter.records import NS, OTHER, Instant, Reading
 
 Gauges = dict[str, dict[Labels, float]]
 
@@ -38,7 +38,8 @@ _GATEWAY = "gateway:"
 class Books:
     """Everything that counts, restored from `saved` and going on from `now`."""
 
-    def __init__(self, config: Config, saved: Saved, now: Instant) -> None:
+    def __init__(self, config: Config, saved: Saved, now: Instant, catalog: Catalog | None = None) -> None:
+        self._catalog = catalog or Catalog()
         self.accounts = f.open_books()
         for name, rows in saved.accounts.items():
             for labels, value in rows:
@@ -140,7 +141,8 @@ class Books:
             accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
         for (tenant, model, token), amount in booked.tokens.items():
             accounts[f.TOKENS].add((tenant, model, place, token), amount)
-            accounts[f.SPEND].open((tenant, model, place, token))
+            if place in self._pools:  # a provider's spend is there where there is a price
+                accounts[f.SPEND].open((tenant, model, place, token))
             if tenant == OTHER:
                 accounts[f.OVERFLOW].add((), amount)
         for (tenant, model, token), amount in booked.spend.items():
@@ -165,8 +167,7 @@ class Books:
 
     def _adopt(self, config: Config, saved: dict[str, State], now: Instant) -> None:
         prices = PriceBook(config.prices.gpus)
-        catalog = Catalog() if config.prices.catalog == "genai-prices" else None
-        self._card = PriceCard(config.prices.models, catalog)
+        self._card = PriceCard(config.prices.models, self._catalog if config.prices.catalog != "none" else None)
         self._roster = Roster(config, {labels[0] for labels in self.accounts[f.TOKENS].labels})
         pools = {pool.name: pool for pool in config.pools}
         gateways = {gateway.name: gateway for gateway in config.gateways}
@@ -271,6 +272,9 @@ class Books:
             put("tokencost_kv_cache_usage_ratio", (name,), sum(caches) / len(caches) if caches else None)
         for name in self._apis:
             put("tokencost_allocation_info", (name, "price_card"), 1.0)
+        if newest := self._catalog.newest_price(now.wall_ns):  # loaded, so somebody needs it
+            put("tokencost_price_catalog_info", (self._catalog.version,), 1.0)
+            put("tokencost_price_catalog_newest_price_timestamp_seconds", (), midnight_ns(newest) / NS)
         return gauges
 
     def _values(self, pool: str, gauge: str) -> list[float]:

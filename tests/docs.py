@@ -15,7 +15,7 @@ from exporter.config.schema import Config
 from exporter.config.types import DURATION_PATTERN, format_duration
 from exporter.publish.catalog import CATALOG
 from exporter.sources.engine import Engine, Tokens
-from exporter.sources.registry import ENGINES
+from exporter.sources.registry import ENGINES, GATEWAYS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -48,6 +48,17 @@ def _engine(name: str, engine: Engine) -> tuple[str, ...]:
     timed = "yes" if {"prefill", "decode"} <= phases else "no: `weights`"
     model = f"label `{engine.model_label}`" if engine.model_label else "from the config"
     return code(name), counters, ", ".join(_classes(engine.tokens)), model, timed
+
+
+def gateways() -> str:
+    head = ("`engine:`", "token counters (newest name)", "token types", "model", "what the client called it")
+    return table(head, (_gateway(name, gateway) for name, gateway in GATEWAYS.items()))
+
+
+def _gateway(name: str, gateway: Engine) -> tuple[str, ...]:
+    counters = ", ".join(dict.fromkeys(code(signal.names[0]) for signal in gateway.tokens))
+    alias = f"label `{gateway.alias_label}`" if gateway.alias_label else ""
+    return code(name), counters, ", ".join(_classes(gateway.tokens)), f"label `{gateway.model_label}`", alias
 
 
 def _classes(tokens: Iterable[Tokens]) -> list[str]:
@@ -103,7 +114,12 @@ def _meaning(key: str, schema: Schema) -> str:
     return " ".join(filter(None, (schema.get("description", ""), f"One of {', '.join(choices)}." if choices else "")))
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"metrics": metrics, "engines": engines, "config": config}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "metrics": metrics,
+    "engines": engines,
+    "gateways": gateways,
+    "config": config,
+}
 
 
 def with_tables(readme: str) -> str:

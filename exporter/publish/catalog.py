@@ -114,6 +114,12 @@ CATALOG: tuple[Metric, ...] = (
     _counter("target_counter_resets", (TARGET,), "Restarts seen in the counters of the target."),
     _counter("target_scrape_failures", (TARGET, "reason"), "Scrapes of the target that failed, by reason."),
     _counter("tenant_overflow_tokens", (), "Tokens booked to the tenant _other because tenants.limit was reached."),
+    _gauge("price_catalog_info", ("version",), "The bundled price catalog of API models; always 1. Absent until used."),
+    _gauge(
+        "price_catalog_newest_price_timestamp_seconds",
+        (),
+        "Unix time at which the newest price of the catalog took effect: its data is at most that old.",
+    ),
     _gauge(
         "ledger_last_save_timestamp_seconds", (), "Unix time of the last save of the ledger. Absent before the first."
     ),

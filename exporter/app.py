@@ -21,18 +21,20 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from exporter import __version__
-from exporter.books import Books
+from exporter.books import Books, Collected
+from exporter.books import Published as Gauges
 from exporter.clock import Clock
 from exporter.config.load import load
 from exporter.config.schema import Config
 from exporter.errors import ConfigError, LedgerError, ScrapeError
 from exporter.health import Health
+from exporter.ledger.changes import Changes
 from exporter.ledger.store import Store
 from exporter.pricing.catalog import Catalog
 from exporter.publish.runtime import Runtime
 from exporter.publish.server import Server, Site
 from exporter.publish.snapshot import Snapshot
-from exporter.publish.view import View
+from exporter.publish.view import TargetStatus, View
 from exporter.publish.writer import Exposition, Rendered
 from exporter.records import NS, Instant, Reading
 from exporter.sources.fetch import Fetcher
@@ -196,10 +198,11 @@ class App:
             await _first(self._stop.wait(), self._reconfigured.wait(), self._clock.sleep_until(due))
 
     async def _tick(self) -> None:
-        """Book, commit, then publish: nothing that was seen can be unseen."""
+        """Book, commit, then publish: nothing that was seen can be unseen. The loop only collects and hands over."""
         now = self._clock.now()
-        self._books.tick(now)
-        changes = self._books.drain()
+        found, statuses = self._books.collect(now), self._health.statuses()
+        health, ready = self._health.gauges(), self._health.all_tried
+        changes = await self._in_worker(self._book, found)
         try:
             await self._in_worker(self._store.save, changes)
             self._saved_at = now.wall_ns / NS
@@ -212,15 +215,20 @@ class App:
             if self._save_works:
                 log.warning("cannot save the ledger: serving from memory, trying again", extra={"error": error})
             self._save_works = False
-        view = View(now, self._started, self._books.accounts, self._gauges(now), self._health.statuses())
-        self._site.rendered, self._site.snapshot = await self._in_worker(self._render, view)
-        self._site.ready = self._site.ready or self._health.all_tried
+        self._site.rendered, self._site.snapshot = await self._in_worker(self._render, now, health, statuses)
+        self._site.ready = self._site.ready or ready
 
-    def _render(self, view: View) -> tuple[Rendered, Snapshot]:
+    def _book(self, found: Collected) -> Changes:
+        self._books.book(found)
+        return self._books.drain()
+
+    def _render(self, now: Instant, health: Gauges, statuses: tuple[TargetStatus, ...]) -> tuple[Rendered, Snapshot]:
+        gauges = self._books.gauges(now) | health | self._own_gauges()
+        view = View(now, self._started, self._books.accounts, gauges, statuses)
         return self._exposition.update(view), Snapshot(view)
 
-    def _gauges(self, now: Instant) -> dict[str, dict[tuple[str, ...], float]]:
-        gauges = self._books.gauges(now) | self._health.gauges()
+    def _own_gauges(self) -> Gauges:
+        gauges: Gauges = {}
         if self._saved_at is not None:
             gauges["tokencost_ledger_last_save_timestamp_seconds"] = {(): self._saved_at}
         gauges["tokencost_config_last_reload_successful"] = {(): float(self._reloaded[0])}

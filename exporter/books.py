@@ -1,14 +1,15 @@
 """The books of the whole process: readings in, one exact tick at a time out. Pure: told the time, never asks.
 
-Between ticks only meters change. A tick accrues every pool's cost, settles who used it, prices what went to providers,
-books it all to the accounts and says what the ledger must write; `gauges` then reads what is published. Nothing here
-blocks or awaits.
+Between ticks only meters change. `collect` takes what they have, quickly; `book` accrues every pool's cost, settles who
+used it, prices what went to providers and books it all to the accounts; `drain` says what the ledger must write and
+`gauges` what is published. Nothing here awaits, and all but collecting may run in a worker thread.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from exporter.allocation.api import ApiBook
 from exporter.allocation.booked import Booked
@@ -23,16 +24,32 @@ from exporter.ledger.changes import Changes, Saved, State
 from exporter.ledger.money import PICO_PER_USD
 from exporter.live import Live
 from exporter.metering.meters import Meters
-from exporter.metering.usage import Usage
+from exporter.metering.usage import Gauges, Usage
 from exporter.pricing.book import PriceBook, midnight_ns
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
 from exporter.records import NS, OTHER, Instant, Reading
 
-Gauges = dict[str, dict[Labels, float]]
+Published = dict[str, dict[Labels, float]]
 
 _PROVIDER = "provider:"  # providers' and gateways' states stand among the pools' in the ledger; no pool has a colon
 _GATEWAY = "gateway:"
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was read between two ticks, cut off from what is being read now."""
+
+    at: Instant
+    elapsed_ns: int = 0
+    used: dict[str, Usage] = field(default_factory=dict)  # what engines counted, by pool
+    reported: dict[str, Usage] = field(default_factory=dict)  # what gateways report, by pool, pools or provider
+    events: Mapping[tuple[str, Labels], int] = field(default_factory=dict)  # scrapes, failures, resets
+    proofs: list[tuple[str, float]] = field(default_factory=list)  # (pool, an engine's process start)
+    read: set[str] = field(default_factory=set)  # targets read
+    answered: set[str] = field(default_factory=set)  # targets read since this process started
+    gauges: dict[str, Gauges] = field(default_factory=dict)  # by target
+    targets: Changes = field(default_factory=Changes)  # what the ledger must write about targets
 
 
 class Books:
@@ -52,6 +69,8 @@ class Books:
         self._apis: dict[str, ApiBook] = {}
         self._gateways: dict[str, int] = {}  # name -> Unix ns since when it is watched
         self._events: Counter[tuple[str, Labels]] = Counter()  # what the next tick adds to the health counters
+        self._proofs: list[tuple[str, float]] = []
+        self._found = Collected(now)
         self._gone: set[str] = set()  # states that the ledger knows and the config does not
         self._tenants: dict[str, None] = {}  # everyone who has an account, in the order of their first
         self._tenant_rows = 0
@@ -65,9 +84,8 @@ class Books:
         news = reading.target not in self._meters.answered
         if not self._meters.observe(reading):
             return  # a scrape that was under way when a reload dropped its target
-        pool = self._pools.get(self._roster.owner(reading.target))
-        if news and pool and reading.process_start is not None:
-            pool.prove(reading.process_start)
+        if news and reading.process_start is not None:
+            self._proofs.append((self._roster.owner(reading.target), reading.process_start))
         self._events[f.SCRAPES, (reading.target,)] += 1
 
     def failed(self, target: str, reason: Reason) -> None:
@@ -84,51 +102,67 @@ class Books:
 
     def tick(self, now: Instant) -> None:
         """Book everything up to `now`."""
+        self.book(self.collect(now))
+
+    def collect(self, now: Instant) -> Collected:
+        """Everything read since the last tick. Quick; from here on readings belong to the next one."""
         elapsed = max(0, now.monotonic_ns - self._last.monotonic_ns)
         self._last = now
-        used, reported = self._take()
-        booked: dict[str, Booked] = {}
-        for name, book in self._pools.items():
-            usage = used.get(name, Usage())
-            reports = reported.get(name, Usage()) if name in self._roster.behind_gateways else None
-            booked[name] = book.tick(now.wall_ns - elapsed, now.wall_ns, usage, self._seen(name, usage), reports)
-            self._post_use(name, usage if reports is None else reports, usage)
-            if book.gaps and self._roster.members[name] <= self._meters.answered:
-                book.gaps = []  # every engine has spoken; what none of them proved was not paid for
-        for place, usage in reported.items():
-            if place not in self._pools:
-                api = self._apis.setdefault(place, ApiBook(place))
-                booked[place] = api.tick(self._card, usage, now.wall_ns)
-                self._post_use(place, usage, usage)
-        for place, part in booked.items():
-            self._post(place, part)
-        for (family, labels), amount in self._events.items():
-            self.accounts[family].add(labels, amount)
-        self._events.clear()
-        self._live.record(now.monotonic_ns, booked)
-        self._meters.read.clear()
-
-    def _take(self) -> tuple[dict[str, Usage], dict[str, Usage]]:
-        """Use since the last tick: what engines counted by pool, and what gateways report by pool or provider."""
         used: dict[str, Usage] = {}
         reported: dict[str, Usage] = {}
         for target, places, resets in self._meters.take():
             self._events[f.RESETS, (target,)] += resets
             of_pool = self._roster.owner(target) in self._pools
             for place, usage in places.items():
-                (used if of_pool else reported).setdefault(place, Usage()).merge(usage)
+                known = used if of_pool else reported
+                if place in known:
+                    known[place].merge(usage)
+                else:
+                    known[place] = usage
+        events, self._events = self._events, Counter()
+        proofs, self._proofs = self._proofs, []
+        read, self._meters.read = self._meters.read, set()
+        answered, gauges = set(self._meters.answered), self._meters.all_gauges()
+        return Collected(now, elapsed, used, reported, events, proofs, read, answered, gauges, self._meters.drain())
+
+    def book(self, found: Collected) -> None:
+        """Book what was collected. Touches nothing that a reading touches: it may run in a worker thread."""
+        self._found = found
+        now, used, reported = found.at, found.used, found.reported
+        for pool, process_start in found.proofs:
+            if pool in self._pools:
+                self._pools[pool].prove(process_start)
         for place in [place for place in reported if "," in place]:
             for pool, part in self._roster.divide(place, reported.pop(place), self._pools, used).items():
                 reported.setdefault(pool, Usage()).merge(part)
-        return used, reported
+        booked: dict[str, Booked] = {}
+        for name, book in self._pools.items():
+            usage = used.get(name, Usage())
+            reports = reported.get(name, Usage()) if name in self._roster.behind_gateways else None
+            seen = self._seen(name, usage, found)
+            booked[name] = book.tick(now.wall_ns - found.elapsed_ns, now.wall_ns, usage, seen, reports)
+            self._post_use(name, usage if reports is None else reports, usage)
+            if book.gaps and self._roster.members[name] <= found.answered:
+                book.gaps = []  # every engine has spoken; what none of them proved was not paid for
+        for place in [place for place in reported if place not in self._pools]:
+            booked[place] = self._book_provider(place, reported[place], now)
+        for place, result in booked.items():
+            self._post(place, result)
+        for (family, labels), amount in found.events.items():
+            self.accounts[family].add(labels, amount)
+        self._live.record(now.monotonic_ns, booked)
 
-    def _seen(self, pool: str, usage: Usage) -> Seen:
+    def _book_provider(self, place: str, usage: Usage, now: Instant) -> Booked:
+        self._post_use(place, usage, usage)
+        return self._apis.setdefault(place, ApiBook(place)).tick(self._card, usage, now.wall_ns)
+
+    def _seen(self, pool: str, usage: Usage, found: Collected) -> Seen:
         if any(usage.tokens.values()):
             return Seen.USED
         targets = self._roster.members[pool]
-        if not targets <= self._meters.read:
+        if not targets <= found.read:
             return Seen.UNKNOWN
-        running = any((self._meters.gauges(target).running or 0) > 0 for target in targets)
+        running = any((found.gauges[target].running or 0) > 0 for target in targets)
         return Seen.BUSY if running else Seen.QUIET
 
     def _post(self, place: str, booked: Booked) -> None:
@@ -139,28 +173,29 @@ class Books:
             accounts[f.IDLE].add((place,), booked.idle)
             accounts[f.GPU_TIME].add((place,), booked.gpu_ns)
             accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
-        for (tenant, model, token), amount in booked.tokens.items():
-            accounts[f.TOKENS].add((tenant, model, place, token), amount)
-            if place in self._pools:  # a provider's spend is there where there is a price
-                accounts[f.SPEND].open((tenant, model, place, token))
-            if tenant == OTHER:
-                accounts[f.OVERFLOW].add((), amount)
-        for (tenant, model, token), amount in booked.spend.items():
-            accounts[f.SPEND].add((tenant, model, place, token), amount)
-        for (model, token), amount in booked.unpriced.items():
-            accounts[f.UNPRICED].add((model, place, token), amount)
+        tokens = [((tenant, model, place, token), n) for (tenant, model, token), n in booked.tokens.items()]
+        accounts[f.TOKENS].add_all(tokens)
+        if place in self._pools:  # a provider's spend is there where there is a price
+            spend = booked.spend
+            accounts[f.SPEND].add_all((labels, 0) for labels, n in tokens if not n or len(spend) < len(tokens))
+        accounts[f.SPEND].add_all(
+            ((tenant, model, place, token), amount) for (tenant, model, token), amount in booked.spend.items()
+        )
+        accounts[f.UNPRICED].add_all(((model, place, token), n) for (model, token), n in booked.unpriced.items())
+        overflow = sum(amount for labels, amount in tokens if labels[0] == OTHER)
+        if overflow:
+            accounts[f.OVERFLOW].add((), overflow)
 
     def _post_use(self, place: str, whose: Usage, timed: Usage) -> None:
-        for (tenant, model), amount in whose.requests.items():
-            self.accounts[f.REQUESTS].add((tenant, model, place), amount)
-        for (model, phase), amount in timed.nanoseconds.items():
-            self.accounts[f.REQUEST_TIME].add((place, model, phase), amount)
+        self.accounts[f.REQUESTS].add_all(((tenant, model, place), n) for (tenant, model), n in whose.requests.items())
+        self.accounts[f.REQUEST_TIME].add_all(((place, *key), n) for key, n in timed.nanoseconds.items())
 
     # -- config -----------------------------------------------------------------------------------------------------
 
     def configure(self, config: Config, now: Instant) -> None:
         """Swap to a new config: the old one is booked up to `now`, then other prices, pools and targets hold."""
         self.tick(now)
+        self._meters.undrain(self._found.targets)  # nobody will drain that tick by itself
         self._live.configure(config.live.windows)
         self._live.begin(now.monotonic_ns)
         self._adopt(config, {}, now)
@@ -231,7 +266,7 @@ class Books:
         states |= {name: book.state() for name, book in self._pools.items()}
         states |= {_PROVIDER + name: {"carry": api.carry} for name, api in self._apis.items()}
         states |= {_GATEWAY + name: {"watched_since_ns": since} for name, since in self._gateways.items()}
-        targets = self._meters.drain()
+        targets = self._found.targets
         return Changes(tuple(accounts), states, targets.targets, targets.baselines, targets.dropped)
 
     def undrain(self, changes: Changes) -> None:
@@ -247,8 +282,8 @@ class Books:
         """pico-USD accrued and not yet settled; 0 for what is not a pool of the config."""
         return self._pools[pool].pending if pool in self._pools else 0
 
-    def gauges(self, now: Instant) -> Gauges:
-        """Metric name -> labels -> value, of pools and live windows."""
+    def gauges(self, now: Instant) -> Published:
+        """Metric name -> labels -> value, of pools and live windows, as the last tick found them."""
         spend = self.accounts[f.SPEND].labels
         self._tenants.update(dict.fromkeys(labels[0] for labels in spend[self._tenant_rows :]))
         self._tenant_rows = len(spend)
@@ -278,8 +313,8 @@ class Books:
         return gauges
 
     def _values(self, pool: str, gauge: str) -> list[float]:
-        gauges = (self._meters.gauges(target) for target in self._roster.members[pool])
-        return [value for found in gauges if (value := getattr(found, gauge)) is not None]
+        found = (self._found.gauges.get(target, Gauges()) for target in self._roster.members[pool])
+        return [value for gauges in found if (value := getattr(gauges, gauge)) is not None]
 
 
 def _rows(family: Family) -> Iterable[tuple[Labels, int]]:

@@ -46,19 +46,21 @@ class Live:
     def record(self, now_ns: int, booked: Mapping[str, Booked]) -> None:
         """Add one tick (pool -> what it booked) at monotonic time `now_ns`."""
         amounts: dict[Labels, int] = {}
-
-        def add(key: Labels, amount: int) -> None:
-            amounts[key] = amounts.get(key, 0) + amount
-
+        tenants: dict[str, int] = {}
         for pool, part in booked.items():
-            add((_COST, pool), sum(part.cost.values()))
+            amounts[_COST, pool] = sum(part.cost.values())
+            tokens: dict[tuple[str, str], int] = {}
+            spend: dict[tuple[str, str], int] = {}
             for (_, model, token), amount in part.tokens.items():
-                add(("tokens", pool, model, token), amount)
-            for (model, token), amount in part.unpriced.items():
-                add(("tokens", pool, model, token), -amount)  # tokens without a price have no cost per token
+                tokens[model, token] = tokens.get((model, token), 0) + amount
+            for key, amount in part.unpriced.items():
+                tokens[key] = tokens.get(key, 0) - amount  # tokens without a price have no cost per token
             for (tenant, model, token), amount in part.spend.items():
-                add(("spend", pool, model, token), amount)
-                add((_TENANT, tenant), amount)
+                spend[model, token] = spend.get((model, token), 0) + amount
+                tenants[tenant] = tenants.get(tenant, 0) + amount
+            amounts |= {("tokens", pool, *key): amount for key, amount in tokens.items()}
+            amounts |= {("spend", pool, *key): amount for key, amount in spend.items()}
+        amounts |= {(_TENANT, tenant): amount for tenant, amount in tenants.items()}
         for window in self._windows.values():
             window.add(now_ns, amounts)
 

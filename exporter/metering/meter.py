@@ -10,7 +10,7 @@ from exporter.errors import Reason, ScrapeError
 from exporter.metering.delta import fell, grown
 from exporter.metering.route import Route, Router, Scope
 from exporter.metering.usage import Account, Gauges, Usage
-from exporter.records import NS, Instant, Reading, Series, TokenClass
+from exporter.records import NS, Instant, Reading, Samples, Series, TokenClass
 from exporter.sources.engine import Engine
 
 # How far an engine's clock may be from ours before its start time stops being evidence.
@@ -46,6 +46,7 @@ class Meter:
         self._opened: set[object] = set()
         self._known: set[str] = set()
         self._last: Instant | None = None
+        self._page: Samples = {}  # the last page accepted; only series objects of one scanner can be found in it
         self._impossible: tuple[float, int] = (0.0, 0)
 
     def configure(self, engine: Engine, scope: Scope) -> None:
@@ -53,6 +54,7 @@ class Meter:
         self.engine, self.scope = engine, scope
         self._router = Router(engine, scope)
         self._opened = set()
+        self._page = {}
 
     def restore(self, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: Owed) -> None:
         """Go on from what the ledger kept."""
@@ -70,13 +72,19 @@ class Meter:
         first = self.last_seen_ns is None
         restarted, adopted = self._judge(reading)
         known: set[str] = set() if restarted or adopted else self._known
-        counters = self._router.counters(reading.samples, known)
-        if not (first or adopted or restarted or self._same_process(reading)) and self.engine.one_process:
+        same = not (first or restarted or adopted)
+        before = self._page if same else {}
+        # A page is mostly what it was last time; what stands still has nothing to say.
+        moving = {series: value for series, value in reading.samples.items() if before.get(series) != value}
+        counters = self._router.counters(moving, reading.samples, known)
+        if same and not self._same_process(reading) and self.engine.one_process:
             # No start time to go by. Whatever counted up may have done so from zero, if anything counted down.
             restarted = any(
                 route.phase is None and fell(self.baselines.get(series.key, 0.0), value)
                 for series, (route, value) in counters.items()
             )
+            if restarted:
+                counters = self._router.counters(reading.samples, reading.samples, set())
         if (
             len(self.baselines) + len(counters) > MAX_SERIES
             and len(self.baselines.keys() | _keys(counters)) > MAX_SERIES
@@ -109,8 +117,12 @@ class Meter:
         self.process_start = reading.process_start
         self.last_seen_ns, self._last, self.touched = reading.at.wall_ns, reading.at, True
         self.resets += resets
+        self._page = reading.samples
         for place, part in usage.items():
-            self._usage.setdefault(place, Usage()).merge(part)
+            if place in self._usage:
+                self._usage[place].merge(part)
+            else:
+                self._usage[place] = part
         self._read_gauges(reading)
 
     def _same_process(self, reading: Reading) -> bool:

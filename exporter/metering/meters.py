@@ -72,9 +72,9 @@ class Meters:
                 resets, meter.resets = meter.resets, 0
                 yield target, meter.take(), resets
 
-    def gauges(self, target: str) -> Gauges:
-        """What its last good page said about now."""
-        return self._meters[target].gauges if target in self._meters else Gauges()
+    def all_gauges(self) -> dict[str, Gauges]:
+        """What each target's last good page said about now."""
+        return {target: meter.gauges for target, meter in self._meters.items()}
 
     def drain(self) -> Changes:
         """What the ledger must write about targets."""

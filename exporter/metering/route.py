@@ -44,22 +44,20 @@ class Router:
                 self._signals.setdefault(name, []).append(signal)
         self._alternatives = tuple(signal.names for signal in counters if len(signal.names) > 1)
         self._routes: dict[Series, Route | None] = {}
+        self._page_size = -1  # of the page for which `_unwanted` was chosen
+        self._unwanted: set[str] = set()
 
-    def counters(self, samples: Samples, known: frozenset[str] | set[str]) -> dict[Series, tuple[Route, float]]:
-        """The page's counters with where they go, tokens and requests rounded to whole ones.
+    def counters(self, samples: Samples, page: Samples, known: set[str]) -> dict[Series, tuple[Route, float]]:
+        """The counters among `samples`, a part of `page`, with where they go; tokens and requests as whole numbers.
 
         Where one signal stands on the page under several names, the name already being counted (`known`) goes on
         being counted, else the newest: never both.
         """
-        names = {series.name for series in samples}
-        unwanted: set[str] = set()
-        for alternatives in self._alternatives:
-            present = [name for name in alternatives if name in names]
-            if len(present) > 1:
-                keep = next((name for name in present if name in known), present[0])
-                unwanted.update(name for name in present if name != keep)
-        if len(self._routes) > 2 * len(samples) + 1024:
+        if len(self._routes) > 2 * len(page) + 1024:
             self._routes.clear()  # series that went away
+        if len(samples) == len(page) != 0 or len(page) != self._page_size:
+            self._page_size, self._unwanted = len(page), self._choose(page, known)
+        unwanted = self._unwanted
         found: dict[Series, tuple[Route, float]] = {}
         for series, value in samples.items():
             try:
@@ -69,6 +67,17 @@ class Router:
             if route is not None and series.name not in unwanted:
                 found[series] = (route, value if route.phase else float(round(value)))
         return found
+
+    def _choose(self, page: Samples, known: set[str]) -> set[str]:
+        """Names on the page whose signal is counted under another name."""
+        names = {series.name for series in page} if self._alternatives else set()
+        unwanted: set[str] = set()
+        for alternatives in self._alternatives:
+            present = [name for name in alternatives if name in names]
+            if len(present) > 1:
+                keep = next((name for name in present if name in known), present[0])
+                unwanted.update(name for name in present if name != keep)
+        return unwanted
 
     def gauge(self, signal: Signal | None, samples: Samples) -> list[float]:
         """The page's values of a gauge, under the first of its names that is there."""

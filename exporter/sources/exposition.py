@@ -51,7 +51,7 @@ class Scanner:
     `names` are whole sample names. `max_series` bounds the wanted samples of a page, `max_line` the bytes of a line.
     """
 
-    def __init__(self, names: Iterable[str], *, max_series: int = 100_000, max_line: int = 65_536) -> None:
+    def __init__(self, names: Iterable[str], *, max_series: int = 200_000, max_line: int = 65_536) -> None:
         self._names = frozenset(names)
         self._max_series = max_series
         self._max_line = max_line

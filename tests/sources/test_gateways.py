@@ -103,7 +103,7 @@ def test_the_router_finds_the_same(name: str) -> None:
     router = Router(gateway, Scope("any", "", lambda _, model, alias: ("p", alias, model), watched_since_ns=0))
     moved: Counter[str] = Counter()
     requests = 0
-    for route, value in router.counters(samples, frozenset()).values():
+    for route, value in router.counters(samples, samples, set()).values():
         requests += int(value) * route.request
         for token_class, sign in route.tokens:
             moved[token_class] += sign * int(value)

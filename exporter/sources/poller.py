@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -15,6 +16,7 @@ from exporter.sources.registry import ENGINES, GATEWAYS
 from exporter.sources.target import Target
 
 LOG = logging.getLogger("exporter.sources")
+LARGE = 1 << 20  # bytes of a page that are not scanned on the loop: a first look at so many takes a while
 GROUP = 32  # targets that wake together: waking costs more than the work, one burst of all costs memory
 
 
@@ -60,7 +62,11 @@ class Poller:
         started = self._clock.now()
         try:
             body = await self._fetcher.get(self._target)
-            reading = self._reader.read(self._target.name, body, self._clock.now())
+            at = self._clock.now()
+            if len(body) > LARGE:
+                reading = await asyncio.to_thread(self._reader.read, self._target.name, body, at)
+            else:
+                reading = self._reader.read(self._target.name, body, at)
             self._sink.good(reading, self._seconds_since(started))
         except ScrapeError as error:
             failure = error.with_traceback(None)  # whose frames would keep the body until the collector finds them

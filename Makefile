@@ -32,8 +32,12 @@ check: packages $(VENV)/.dev  ## lint, format, types, layers, docs and locks up 
 	@for rules in $(wildcard rules/*.yml); do promtool check rules $$rules || exit 1; done
 
 .PHONY: bench
-bench: $(VENV)/.dev  ## speed and accuracy, measured
+bench: $(VENV)/.dev  ## speed and weight, measured
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: accuracy
+accuracy: $(VENV)/.dev  ## how far each split is from the truth
+	@$(BIN)/python -m tests.accuracy
 
 .PHONY: golden
 golden: $(VENV)/.dev  ## write the golden exposition again, after a change that is meant

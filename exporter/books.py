@@ -173,16 +173,16 @@ class Books:
             accounts[f.IDLE].add((place,), booked.idle)
             accounts[f.GPU_TIME].add((place,), booked.gpu_ns)
             accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
-        tokens = [((tenant, model, place, token), n) for (tenant, model, token), n in booked.tokens.items()]
-        accounts[f.TOKENS].add_all(tokens)
+        tokens = accounts[f.TOKENS]
+        known = len(tokens.labels)
+        tokens.add_all(((tenant, model, place, token), n) for (tenant, model, token), n in booked.tokens.items())
         if place in self._pools:  # a provider's spend is there where there is a price
-            spend = booked.spend
-            accounts[f.SPEND].add_all((labels, 0) for labels, n in tokens if not n or len(spend) < len(tokens))
+            accounts[f.SPEND].add_all((labels, 0) for labels in tokens.labels[known:])
         accounts[f.SPEND].add_all(
             ((tenant, model, place, token), amount) for (tenant, model, token), amount in booked.spend.items()
         )
         accounts[f.UNPRICED].add_all(((model, place, token), n) for (model, token), n in booked.unpriced.items())
-        overflow = sum(amount for labels, amount in tokens if labels[0] == OTHER)
+        overflow = sum(amount for key, amount in booked.tokens.items() if key[0] == OTHER)
         if overflow:
             accounts[f.OVERFLOW].add((), overflow)
 

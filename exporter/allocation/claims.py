@@ -52,10 +52,6 @@ class Taken:
     tokens: dict[TokenKey, int] = field(default_factory=dict)  # only those not reported by a gateway
     unpriced: dict[tuple[str, TokenClass], int] = field(default_factory=dict)
 
-    def add(self, key: TokenKey, cost: int) -> None:
-        """Book `cost` to an account."""
-        self.spend[key] = self.spend.get(key, 0) + cost
-
 
 class Claims:
     """The stock of one pool and the reports that wait for it."""
@@ -121,10 +117,10 @@ class Claims:
                 stock = queue.popleft()
                 classes = list(stock.mix)
                 amounts = apportion(stock.left, [stock.mix[token] for token in classes])
-                costs = apportion(stock.cost, self._shares(list(zip(classes, amounts, strict=True))))
+                costs = apportion(stock.cost, self._shares(classes, amounts))
                 for token, amount, cost in zip(classes, amounts, costs, strict=True):
                     key = (UNATTRIBUTED, model, token)
-                    taken.add(key, cost)
+                    taken.spend[key] = taken.spend.get(key, 0) + cost
                     taken.tokens[key] = taken.tokens.get(key, 0) + amount
                     if not stock.priced:
                         taken.unpriced[model, token] = taken.unpriced.get((model, token), 0) + amount
@@ -154,14 +150,18 @@ class Claims:
         )
 
     def _match(self, since_ns: int, reports: Mapping[TokenKey, int], taken: Taken) -> None:
-        groups: dict[tuple[tuple[tuple[str, str], ...], str], dict[TokenKey, int]] = {}
-        for key, amount in reports.items():
-            phase = _phase(key[2])
-            groups.setdefault((tuple(self._sources(key[1], phase)), phase), {})[key] = amount
+        of_class: dict[tuple[str, TokenClass], list[TokenKey]] = {}
+        for key in reports:
+            _, model, token = key
+            of_class.setdefault((model, token), []).append(key)
+        groups: dict[tuple[tuple[tuple[str, str], ...], str], list[TokenKey]] = {}
+        for (model, token), keys in of_class.items():
+            phase = _phase(token)
+            groups.setdefault((tuple(self._sources(model, phase)), phase), []).extend(keys)
         waits: dict[TokenKey, int] = {}
         # Claims of a model that the engines name come before those that may take from any model.
-        for (sources, _), wanted in sorted(groups.items(), key=lambda group: len(group[0][0])):
-            waits |= self._serve(sources, wanted, taken)
+        for (sources, _), keys in sorted(groups.items(), key=lambda group: len(group[0][0])):
+            waits |= self._serve(sources, keys, [reports[key] for key in keys], taken)
         if self._waiting and self._waiting[-1][0] == since_ns:
             last = self._waiting[-1][1]
             for key, amount in waits.items():
@@ -170,22 +170,22 @@ class Claims:
             self._waiting.append((since_ns, waits))
 
     def _serve(
-        self, sources: Iterable[tuple[str, str]], wanted: dict[TokenKey, int], taken: Taken
+        self, sources: Iterable[tuple[str, str]], keys: list[TokenKey], wanted: list[int], taken: Taken
     ) -> dict[TokenKey, int]:
         """Give these reports what there is; returns the tokens that were not there."""
-        keys, amounts = list(wanted), list(wanted.values())
-        cost, unpriced, got = self._take(sources, sum(amounts))
+        cost, unpriced, got = self._take(sources, sum(wanted))
         if not got:
-            return wanted
-        matched = amounts if got == sum(amounts) else apportion(got, amounts)
-        shares = self._shares([(key[2], have) for key, have in zip(keys, matched, strict=True)])
-        for key, part in zip(keys, apportion(cost, shares), strict=True):
-            taken.add(key, part)
-        for key, part in zip(keys, apportion(unpriced, matched), strict=True):
-            if part:
-                name = (key[1], key[2])
-                taken.unpriced[name] = taken.unpriced.get(name, 0) + part
-        return {key: want - have for key, want, have in zip(keys, amounts, matched, strict=True) if want > have}
+            return dict(zip(keys, wanted, strict=True))
+        matched = wanted if got == sum(wanted) else apportion(got, wanted)
+        spend = taken.spend
+        for key, part in zip(keys, apportion(cost, self._shares([key[2] for key in keys], matched)), strict=True):
+            spend[key] = spend.get(key, 0) + part
+        for key, part in zip(keys, apportion(unpriced, matched), strict=True) if unpriced else ():
+            name = (key[1], key[2])
+            taken.unpriced[name] = taken.unpriced.get(name, 0) + part
+        if matched is wanted:
+            return {}
+        return {key: want - have for key, want, have in zip(keys, wanted, matched, strict=True) if want > have}
 
     def _sources(self, model: str, phase: str) -> list[tuple[str, str]]:
         """The queues a claim may take from: the model's own, or all where the engines do not know the name (an alias,
@@ -211,9 +211,10 @@ class Claims:
                 queue.popleft()
         return cost, unpriced, got
 
-    def _shares(self, amounts: list[tuple[TokenClass, int]]) -> list[int]:
-        units = [amount * static_weight(self.weights, token) for token, amount in amounts]
-        return units if any(units) else [amount for _, amount in amounts]
+    def _shares(self, classes: list[TokenClass], amounts: list[int]) -> list[int]:
+        weights = {token: static_weight(self.weights, token) for token in set(classes)}
+        units = [amount * weights[token] for token, amount in zip(classes, amounts, strict=True)]
+        return units if any(units) else amounts
 
 
 def _phase(token: TokenClass) -> str:

@@ -1,4 +1,5 @@
-"""The simulated fleet on real HTTP: one loopback port per engine, a task that moves the world, a config for it."""
+"""The simulated fleet on real HTTP: one loopback port for each engine and for the gateway, a task that moves the
+world, a config for it."""
 
 from __future__ import annotations
 
@@ -9,10 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from aiohttp import hdrs, web
 
 from exporter.clock import Clock
-from exporter.demo.fleet import Fleet, PoolPlan, demo_fleet
+from exporter.demo.fleet import ApiPlan, Fleet, PoolPlan, demo_fleet
 from exporter.records import NS
 
 STEP_NS = NS // 4
+GATEWAY = "edge"
+_TEXT = "text/plain; version=1.0.0; charset=utf-8"  # as LiteLLM's prometheus_client says
+
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @asynccontextmanager
@@ -44,15 +50,17 @@ async def drive(fleet: Fleet, clock: Clock) -> None:
 
 @asynccontextmanager
 async def serve_fleet(fleet: Fleet) -> AsyncIterator[dict[str, str]]:
-    """Serve every engine's page on its own free loopback port; yields the URLs by engine name.
+    """Serve every engine's page and the gateway's on a free loopback port of its own; yields the URLs by the names of
+    the engines and GATEWAY.
 
     An engine that is down keeps its port and drops every connection, so that it comes back where it was.
     """
     urls: dict[str, str] = {}
+    pages = {name: {"/metrics": _engine(fleet, name)} for name in fleet.engines}
     async with AsyncExitStack() as stack:
-        for name in fleet.engines:
+        for name, routes in (pages | {GATEWAY: {"/metrics": _moved, "/metrics/": _gateway(fleet)}}).items():
             app = web.Application()
-            app.router.add_get("/metrics", _metrics(fleet, name))
+            app.add_routes(web.get(path, handler) for path, handler in routes.items())
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -61,7 +69,19 @@ async def serve_fleet(fleet: Fleet) -> AsyncIterator[dict[str, str]]:
         yield urls
 
 
-def _metrics(fleet: Fleet, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+async def _moved(request: web.Request) -> web.Response:
+    """LiteLLM mounts its page at /metrics/ and says so, with the whole address."""
+    raise web.HTTPTemporaryRedirect(request.url.with_path("/metrics/"))
+
+
+def _gateway(fleet: Fleet) -> Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=fleet.gateway.page(), headers={hdrs.CONTENT_TYPE: _TEXT})
+
+    return answer
+
+
+def _engine(fleet: Fleet, name: str) -> Handler:
     async def answer(request: web.Request) -> web.Response:
         if not fleet.up(name) and request.transport is not None:
             request.transport.abort()
@@ -72,9 +92,11 @@ def _metrics(fleet: Fleet, name: str) -> Callable[[web.Request], Awaitable[web.R
 
 
 def demo_config(fleet: Fleet, urls: Mapping[str, str]) -> str:
-    """The exporter's config for this fleet, as YAML text that a user could have written."""
+    """The exporter's config for this fleet, as YAML text that a user could have written. Without a URL for GATEWAY
+    nobody is asked whose the use of its pools was."""
     prices = (f'    - {{product: "{plan.product}", usd_per_hour: {plan.usd_per_gpu_hour}}}' for plan in fleet.plans)
     pools = (_pool_config(plan, fleet, urls) for plan in fleet.plans)
+    gateways = _gateway_config(fleet, urls[GATEWAY]) if GATEWAY in urls else ()
     return "\n".join(
         (
             "scrape: {interval: 2s, timeout: 1s}",
@@ -82,8 +104,12 @@ def demo_config(fleet: Fleet, urls: Mapping[str, str]) -> str:
             "prices:",
             "  gpus:",
             *prices,
+            "  models:",
+            f"    - {_model_price(fleet.api)}",
+            "  catalog: none",
             "pools:",
             *pools,
+            *gateways,
             "",
         )
     )
@@ -95,7 +121,8 @@ def _pool_config(plan: PoolPlan, fleet: Fleet, urls: Mapping[str, str]) -> str:
         for name, worker in fleet.workers.items()
         if worker.model == plan.name
     )
-    owner = f"tenant: {plan.tenant}" if plan.tenant else f"tenant_label: {plan.tenant_label}"
+    # A demo shows soon what went past the gateway; its longest requests take about that long.
+    owner = f"tenant: {plan.tenant}" if plan.tenant else "claim_within: 30s"
     return "\n".join(
         (
             f"  - name: {plan.name}",
@@ -105,4 +132,24 @@ def _pool_config(plan: PoolPlan, fleet: Fleet, urls: Mapping[str, str]) -> str:
             f'    gpus: {{count: {plan.gpus}, product: "{plan.product}"}}',
             f"    {owner}",
         )
+    )
+
+
+def _model_price(api: ApiPlan) -> str:
+    kinds = ("input", "cache_read", "output")
+    prices = (f"{kind}_usd_per_mtok: {usd:.2f}" for kind, usd in zip(kinds, api.usd_per_mtok, strict=True))
+    return f"{{model: {api.model}, provider: {api.provider}, {', '.join(prices)}}}"
+
+
+def _gateway_config(fleet: Fleet, url: str) -> tuple[str, ...]:
+    routes = (f'      - {{model: "{plan.name}*", pool: {plan.name}}}' for plan in fleet.plans if not plan.tenant)
+    return (
+        "gateways:",
+        f"  - name: {GATEWAY}",
+        "    engine: litellm",
+        f'    endpoints: [{{url: "{url}"}}]',
+        "    tenant_label: team_alias",
+        "    routes:",
+        *routes,
+        f'      - {{model: "*", provider: {fleet.api.provider}}}',
     )

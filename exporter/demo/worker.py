@@ -1,6 +1,7 @@
-"""What one engine does with its requests: queue, prefill, decode, each counted when real vLLM counts it.
+"""Who answers requests: an engine, which queues, prefills and decodes, each counted when real vLLM counts it; and a
+provider, of which nothing is seen but its answers.
 
-Prompt tokens are counted with the first output token, output tokens as they are made, seconds when a request ends.
+An engine counts prompt tokens with the first output token, output tokens as they are made, seconds when a request ends.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Worker:
         self._queue.append(request)
 
     def stop(self) -> None:
-        """Die: whatever was under way is lost, and so is what nobody had scraped."""
+        """Die: whatever was under way is lost, and so is what nobody had scraped. A gateway sees failed requests and
+        reports no tokens for them: what the engine had counted of them ends as `_unattributed`."""
         self.up = False
         self._queue.clear()
         self._running.clear()
@@ -55,7 +57,7 @@ class Worker:
         self.engine.restart(at)
 
     def advance(self, dt: float, now: float) -> list[Request]:
-        """Work for `dt` seconds up to `now` (Unix); returns what a prefill worker hands on to decode."""
+        """Work for `dt` seconds up to `now` (Unix); returns what ended, which of a prefill worker goes on to decode."""
         while self._queue and len(self._running) < self._speed.slots:
             request = self._queue.popleft()
             request.admitted = now
@@ -71,7 +73,7 @@ class Worker:
         kv = min(1.0, held / self._speed.kv_tokens)
         self.engine.load(self.model, running=len(self._running), waiting=len(self._queue), kv=kv)
         if self.role != "prefill":
-            return []
+            return done
         return [replace(request, arrived=now, to_prefill=0.0, progress=0.0, generated=0) for request in done]
 
     def _wanted(self, request: Request) -> int:
@@ -85,7 +87,7 @@ class Worker:
         for request in self._running:
             if request.generated:
                 request.progress = min(request.progress + steps, self._wanted(request))
-                made[request.tenant] += int(request.progress) - request.generated
+                made[request.source.tenant] += int(request.progress) - request.generated
                 request.generated = int(request.progress)
         for tenant, tokens in made.items():
             self.engine.count(self.model, tenant=tenant, output=tokens)
@@ -102,7 +104,7 @@ class Worker:
             request.progress = request.generated = 1
             self.engine.count(
                 self.model,
-                tenant=request.tenant,
+                tenant=request.source.tenant,
                 prompt=request.prompt,
                 cached=self._cached(request),
                 external=request.prompt if self.role == "decode" else 0,
@@ -113,7 +115,7 @@ class Worker:
         output, cached = self._wanted(request), self._cached(request)
         self.engine.finish(
             self.model,
-            tenant=request.tenant,
+            tenant=request.source.tenant,
             reason="length" if self.role == "prefill" else "stop",
             prompt=request.prompt,
             cached=cached,
@@ -122,3 +124,20 @@ class Worker:
             prefill_seconds=(request.prompt - cached) / self._speed.prefill_rate,
             decode_seconds=(output - 1) * itl,
         )
+
+
+class Provider:
+    """Somebody else's engines: as many requests at a time as come, each token after `itl` seconds, no page."""
+
+    def __init__(self, itl: float) -> None:
+        self._itl = itl
+        self._running: list[Request] = []
+
+    def submit(self, request: Request) -> None:
+        self._running.append(request)
+
+    def advance(self, now: float) -> list[Request]:
+        """What ended up to `now` (Unix seconds)."""
+        done = [request for request in self._running if request.arrived + request.output * self._itl <= now]
+        self._running = [request for request in self._running if request.arrived + request.output * self._itl > now]
+        return done

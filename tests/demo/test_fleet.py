@@ -9,7 +9,7 @@ import pytest
 
 from exporter.demo.engine import Totals
 from exporter.demo.fleet import PLANS, Fleet, demo_fleet
-from exporter.demo.traffic import demand
+from exporter.demo.traffic import office_day
 from tests.demo.pages import observed, same, value
 
 START = 1_800_000_000.0
@@ -35,11 +35,10 @@ def test_the_same_seed_gives_the_same_world() -> None:
 
 def test_every_page_is_its_current_life(half_an_hour: Fleet) -> None:
     for name, engine in half_an_hour.engines.items():
-        label = "lora_name" if name.startswith("chat") else ""
         life: Totals = Counter()
-        for (model, tenant, token_class), tokens in engine.lives[-1].items():
-            life[model, tenant if label else "", token_class] += tokens
-        assert same(life, observed(engine, label)), name
+        for (model, _, token_class), tokens in engine.lives[-1].items():
+            life[model, "", token_class] += tokens
+        assert same(life, observed(engine)), name
 
 
 def test_engines_crash_and_come_back(half_an_hour: Fleet) -> None:
@@ -104,8 +103,8 @@ def test_output_grows_while_requests_run_and_seconds_come_at_their_end() -> None
 
 
 def test_a_day_has_a_quiet_night_and_a_busy_afternoon() -> None:
-    day = [demand(hour / 4) for hour in range(96)]
+    day = [office_day(hour / 4) for hour in range(96)]
     assert max(day) == pytest.approx(1.0)
     assert day.index(max(day)) == 14 * 4
-    assert demand(3) < 0.1
+    assert office_day(3) < 0.1
     assert all(abs(late - early) < 0.1 for early, late in pairwise(day))

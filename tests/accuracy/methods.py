@@ -1,0 +1,178 @@
+"""The splits under test. Each is told what the exporter is told, tick by tick, and says what a token of each class
+has cost in this tick, in its own units, and for how much of the tick the engine was at work: all of it, where tokens
+moved and nothing better is known. `busy known` is told the truth of the latter, as an ideal GPU utilisation would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from exporter.allocation.fitted import Fit, Work, fitted_shares, mean_context
+from exporter.allocation.split import Units, shares, static_units, timed_units
+from exporter.config.schema import Weights
+from exporter.ledger.money import apportion
+from exporter.metering.usage import TokenKey
+from exporter.metering.window import Window
+from exporter.records import NS, TokenClass
+from tests.accuracy.batching import Page, Run
+
+MODEL = "m"
+WEIGHTS = Weights()
+HOUR = 3600 * NS
+_CLASSES: tuple[TokenClass, ...] = ("input", "cache_read", "output")
+_DONE = ("requests", "prompt", "output")
+_FEMTO = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What grew between two scrapes."""
+
+    at_ns: int
+    tokens: dict[TokenKey, int]
+    done: dict[str, tuple[int, ...]]  # tenant -> finished requests, their prompt and output tokens
+    work: Work  # without context, which is the method's own estimate
+    decode_ns: int
+    busy_ns: int  # the truth; for the reference row only
+
+    def amounts(self) -> dict[tuple[str, str], int]:
+        """As the pool's window keeps them: (model, class) -> tokens, (model, phase) -> nanoseconds."""
+        found = {(MODEL, "prefill"): self.work.prefill_ns, (MODEL, "decode"): self.decode_ns}
+        for (_, model, token), amount in self.tokens.items():
+            found[model, token] = found.get((model, token), 0) + amount
+        return found
+
+
+Charge = tuple[list[int], int]  # units of each entry of the tick's tokens, nanoseconds of the tick that were used
+Method = Callable[[Tick], Charge]
+
+
+def ticks(run: Run) -> Iterator[Tick]:
+    """The growth from page to page."""
+    for before, page in pairwise(run.pages):
+        tokens: dict[TokenKey, int] = {}
+        for (tenant, token), amount in page.tokens.items():
+            if grown := amount - before.tokens.get((tenant, token), 0):
+                tokens[tenant, MODEL, token] = grown
+        total = {token: sum(n for (_, _, name), n in tokens.items() if name == token) for token in _CLASSES}
+        work = Work(
+            elapsed_ns=_ns(before, page, "at"),
+            steps=page.iterations - before.iterations,
+            input=total["input"],
+            cache_read=total["cache_read"],
+            output=total["output"],
+            prefills=page.finished - before.finished,
+            prefill_ns=_ns(before, page, "prefill"),
+            inter_tokens=page.inter_tokens - before.inter_tokens,
+            inter_token_ns=_ns(before, page, "inter_token"),
+        )
+        done = {
+            tenant: tuple(now - then for now, then in zip(counts, before.done.get(tenant, (0, 0, 0)), strict=True))
+            for tenant, counts in page.done.items()
+        }
+        yield Tick(round(page.at * NS), tokens, done, work, _ns(before, page, "decode"), _ns(before, page, "busy"))
+
+
+def charged(run: Run, method: Method) -> dict[str, float]:
+    """Each tenant's share of all that was charged, by the exporter's own arithmetic, tick by tick."""
+    spent: dict[str, int] = {}
+    for tick in ticks(run):
+        units, used_ns = method(tick)
+        if tick.tokens:
+            parts = apportion(used_ns, units)
+            for (tenant, _, _), part in zip(tick.tokens, parts, strict=True):
+                spent[tenant] = spent.get(tenant, 0) + part
+    total = sum(spent.values())
+    return {tenant: amount / total for tenant, amount in spent.items()}
+
+
+def weights(run: Run) -> Method:
+    """Fixed ratios."""
+    return lambda tick: (shares(tick.tokens, static_units(WEIGHTS, [MODEL])), tick.work.elapsed_ns)
+
+
+def compute_time(run: Run) -> Method:
+    """Prefill and decode request-seconds over a trailing hour. (Over each tick alone the errors are the same.)"""
+    window: Window[tuple[str, str]] = Window(HOUR)
+
+    def charge(tick: Tick) -> Charge:
+        window.add(tick.at_ns, tick.amounts())
+        units = timed_units(WEIGHTS, [MODEL], window.totals) or static_units(WEIGHTS, [MODEL])
+        return shares(tick.tokens, units), tick.work.elapsed_ns
+
+    return charge
+
+
+def opencost(run: Run) -> Method:
+    """OpenCost (pkg/inferencecost and docs/inference-cost-tracking.md, 2026): prompts weigh the growth of
+    request_prefill_time_seconds_sum, generation that of request_time_per_output_token_seconds_sum, a cached prompt
+    token as much as any other.
+
+    It knows no tenants: its two rates, of the whole run, are applied to each tenant's tokens of the whole run.
+    """
+    last = run.pages[-1]
+    generated = sum(amount for (_, kind), amount in last.tokens.items() if kind == "output")
+    prompt = sum(last.tokens.values()) - generated
+    per_prompt = round(last.prefill / prompt * _FEMTO)
+    per_output = round(last.time_per_output_token / generated * _FEMTO)
+    units: Units = {(MODEL, "input"): per_prompt, (MODEL, "cache_read"): per_prompt, (MODEL, "output"): per_output}
+
+    def charge(tick: Tick) -> Charge:
+        found = shares(tick.tokens, units)
+        return found, sum(found)
+
+    return charge
+
+
+def fitted(run: Run) -> Method:
+    """Rates fitted to the engine's counters over a trailing hour, which also say how much of a tick was used."""
+    fit = Fit()
+    window: Window[tuple[str, str]] = Window(HOUR)
+
+    def charge(tick: Tick) -> Charge:
+        for tenant, counts in tick.done.items():
+            growth = {(tenant, kind): count for kind, count in zip(_DONE, counts, strict=True)}
+            window.add(tick.at_ns, growth)
+        contexts: dict[tuple[str, str], float] = {}
+        for tenant in {tenant for tenant, _, _ in tick.tokens}:
+            requests, prompt, output = (window.totals.get((tenant, kind), 0) for kind in _DONE)
+            contexts[tenant, MODEL] = mean_context(prompt, output, requests)
+        written = {key: amount for key, amount in tick.tokens.items() if key[2] == "output"}
+        context = sum(amount * contexts[tenant, model] for (tenant, model, _), amount in written.items())
+        work = replace(tick.work, context=round(context))
+        fit.add(tick.at_ns, work)
+        rates = fit.rates(float(WEIGHTS.cache_read / WEIGHTS.input))
+        if rates is None:
+            return shares(tick.tokens, static_units(WEIGHTS, [MODEL])), work.elapsed_ns
+        units = fitted_shares(WEIGHTS, {MODEL: rates}, tick.tokens, {MODEL: work.steps}, contexts)
+        return units, rates.busy_ns(work)
+
+    return charge
+
+
+def told(method: Callable[[Run], Method], used: Callable[[Tick], int]) -> Callable[[Run], Method]:
+    """The split of `method`, with another opinion of how much of a tick was used."""
+
+    def make(run: Run) -> Method:
+        inner = method(run)
+        return lambda tick: (inner(tick)[0], used(tick))
+
+    return make
+
+
+METHODS: dict[str, Callable[[Run], Method]] = {
+    "weights": weights,
+    "compute_time": compute_time,
+    "opencost": opencost,
+    "fitted": fitted,
+    "weights, busy known": told(weights, lambda tick: tick.busy_ns),
+    "compute_time, busy known": told(compute_time, lambda tick: tick.busy_ns),
+    "opencost, busy known": told(opencost, lambda tick: tick.busy_ns),
+    "fitted, busy from tokens": told(fitted, lambda tick: tick.work.elapsed_ns),
+}
+
+
+def _ns(before: Page, page: Page, name: str) -> int:
+    seconds: float = getattr(page, name) - getattr(before, name)
+    return round(seconds * NS)

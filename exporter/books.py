@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from exporter.allocation.api import ApiBook
 from exporter.allocation.booked import Booked
+from exporter.allocation.fitting import Part
 from exporter.allocation.lots import Seen
 from exporter.allocation.pool import PoolBook, Timing
 from exporter.allocation.roster import Roster
@@ -43,6 +44,7 @@ class Collected:
     at: Instant
     elapsed_ns: int = 0
     used: dict[str, Usage] = field(default_factory=dict)  # what engines counted, by pool
+    parts: dict[str, dict[str, Part]] = field(default_factory=dict)  # the same by pool and target
     reported: dict[str, Usage] = field(default_factory=dict)  # what gateways report, by pool, pools or provider
     events: Mapping[tuple[str, Labels], int] = field(default_factory=dict)  # scrapes, failures, resets
     proofs: list[tuple[str, float]] = field(default_factory=list)  # (pool, an engine's process start)
@@ -110,9 +112,15 @@ class Books:
         self._last = now
         used: dict[str, Usage] = {}
         reported: dict[str, Usage] = {}
-        for target, places, resets in self._meters.take():
+        parts: dict[str, dict[str, Part]] = {}
+        for target, places, resets, measured_ns in self._meters.take():
             self._events[f.RESETS, (target,)] += resets
-            of_pool = self._roster.owner(target) in self._pools
+            owner = self._roster.owner(target)
+            of_pool = owner in self._pools
+            if of_pool:
+                usage = Usage()
+                usage.merge(places.get(owner, usage))
+                parts.setdefault(owner, {})[target] = Part(usage, measured_ns)
             for place, usage in places.items():
                 known = used if of_pool else reported
                 if place in known:
@@ -123,7 +131,8 @@ class Books:
         proofs, self._proofs = self._proofs, []
         read, self._meters.read = self._meters.read, set()
         answered, gauges = set(self._meters.answered), self._meters.all_gauges()
-        return Collected(now, elapsed, used, reported, events, proofs, read, answered, gauges, self._meters.drain())
+        targets = self._meters.drain()
+        return Collected(now, elapsed, used, parts, reported, events, proofs, read, answered, gauges, targets)
 
     def book(self, found: Collected) -> None:
         """Book what was collected. Touches nothing that a reading touches: it may run in a worker thread."""
@@ -140,7 +149,8 @@ class Books:
             usage = used.get(name, Usage())
             reports = reported.get(name, Usage()) if name in self._roster.behind_gateways else None
             seen = self._seen(name, usage, found)
-            booked[name] = book.tick(now.wall_ns - found.elapsed_ns, now.wall_ns, usage, seen, reports)
+            parts = found.parts.get(name, {})
+            booked[name] = book.tick(now.wall_ns - found.elapsed_ns, now.wall_ns, usage, seen, reports, parts)
             self._post_use(name, usage if reports is None else reports, usage)
             if book.gaps and self._roster.members[name] <= found.answered:
                 book.gaps = []  # every engine has spoken; what none of them proved was not paid for

@@ -11,6 +11,12 @@ TokenClass = Literal["input", "cache_read", "cache_write", "output", "reasoning"
 TOKEN_CLASSES: tuple[TokenClass, ...] = ("input", "cache_read", "cache_write", "output", "reasoning")
 PROMPT_CLASSES: frozenset[TokenClass] = frozenset({"input", "cache_read", "cache_write"})
 
+# What else an engine counts of its own work: its scheduler's steps; the gaps between output tokens, how many and how
+# long in all; requests past their prefill; and requests that ended, with the tokens of their prompts and answers.
+Measure = Literal[
+    "steps", "inter_tokens", "inter_token_seconds", "prefills", "done_requests", "done_prompt", "done_output"
+]
+
 Phase = Literal["queue", "prefill", "decode"]
 Role = Literal["any", "prefill", "decode"]
 

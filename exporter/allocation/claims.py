@@ -6,21 +6,21 @@ within the horizon went past the gateway and is `_unattributed`. What is claimed
 gateway's cache, another backend) costs nothing. A report that comes before its stock waits for it as long.
 
 Tokens are matched by phase, not by class: gateways differ in which cached tokens they see. Among the reports of one
-tick, the cost of what they took is shared by the weights of their classes.
+tick, the cost of what they took is shared by what the pool's split says that such tokens weigh.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.allocation.split import static_weight
-from exporter.config.schema import Weights
 from exporter.ledger.money import apportion
 from exporter.metering.usage import TokenKey
 from exporter.records import PROMPT_CLASSES, UNATTRIBUTED, TokenClass
+
+Shares = Callable[[dict[TokenKey, int]], list[int]]  # what tokens of one tick and phase weigh beside each other
 
 _PROMPT, _OUTPUT = "prompt", "output"
 _STEPS = 10  # reports that wait are kept in so many steps of the horizon
@@ -56,9 +56,9 @@ class Taken:
 class Claims:
     """The stock of one pool and the reports that wait for it."""
 
-    def __init__(self, horizon_ns: int, weights: Weights) -> None:
+    def __init__(self, horizon_ns: int, shares: Shares) -> None:
         self.horizon_ns = horizon_ns
-        self.weights = weights
+        self.shares = shares
         self._stock: dict[tuple[str, str], deque[Stock]] = {}  # (engine's model, phase), oldest first
         self._models: set[str] = set()  # what the engines call their models
         self._waiting: deque[tuple[int, dict[TokenKey, int]]] = deque()  # (step's start, tokens), oldest first
@@ -117,9 +117,9 @@ class Claims:
                 stock = queue.popleft()
                 classes = list(stock.mix)
                 amounts = apportion(stock.left, [stock.mix[token] for token in classes])
-                costs = apportion(stock.cost, self._shares(classes, amounts))
-                for token, amount, cost in zip(classes, amounts, costs, strict=True):
-                    key = (UNATTRIBUTED, model, token)
+                keys = [(UNATTRIBUTED, model, token) for token in classes]
+                costs = apportion(stock.cost, self.shares(dict(zip(keys, amounts, strict=True))))
+                for key, token, amount, cost in zip(keys, classes, amounts, costs, strict=True):
                     taken.spend[key] = taken.spend.get(key, 0) + cost
                     taken.tokens[key] = taken.tokens.get(key, 0) + amount
                     if not stock.priced:
@@ -178,7 +178,8 @@ class Claims:
             return dict(zip(keys, wanted, strict=True))
         matched = wanted if got == sum(wanted) else apportion(got, wanted)
         spend = taken.spend
-        for key, part in zip(keys, apportion(cost, self._shares([key[2] for key in keys], matched)), strict=True):
+        shares = self.shares(dict(zip(keys, matched, strict=True)))
+        for key, part in zip(keys, apportion(cost, shares), strict=True):
             spend[key] = spend.get(key, 0) + part
         for key, part in zip(keys, apportion(unpriced, matched), strict=True) if unpriced else ():
             name = (key[1], key[2])
@@ -210,11 +211,6 @@ class Claims:
             if not stock.left:
                 queue.popleft()
         return cost, unpriced, got
-
-    def _shares(self, classes: list[TokenClass], amounts: list[int]) -> list[int]:
-        weights = {token: static_weight(self.weights, token) for token in set(classes)}
-        units = [amount * weights[token] for token, amount in zip(classes, amounts, strict=True)]
-        return units if any(units) else amounts
 
 
 def _phase(token: TokenClass) -> str:

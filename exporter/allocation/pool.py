@@ -9,8 +9,10 @@ from typing import Self, TypeVar
 
 from exporter.allocation.booked import Booked
 from exporter.allocation.claims import Claims
+from exporter.allocation.fitted import Rates
+from exporter.allocation.fitting import Fitting, Part
 from exporter.allocation.lots import Lot, Lots, Seen
-from exporter.allocation.split import COMPUTE_TIME, WEIGHTS, Units, shares, static_units, timed_units
+from exporter.allocation.split import COMPUTE_TIME, FITTED, WEIGHTS, shares, timed_units, weight_shares
 from exporter.allocation.supply import Accrued, Supply
 from exporter.config.schema import Pool
 from exporter.ledger.changes import State
@@ -37,9 +39,12 @@ class PoolBook:
         self.gaps: list[tuple[int, int]] = []  # Unix ns; time while the exporter was down, not proven to be paid for
         self.method = WEIGHTS
         self.lots = Lots(pool.claim_within)
-        self.claims = Claims(pool.claim_within, pool.weights)
+        self.claims = Claims(pool.claim_within, self._claimed)
+        self._fitting = Fitting()
+        self._rates: dict[str, Rates] | None = None  # of the engines' models in this tick, where they are fitted
         self._clock_ns = 0
         self._proven: list[tuple[int, int]] = []
+        self._known: set[str] = set()  # models of the last tick with tokens
         self._timing: Window[tuple[str, str]] = Window(_TIMING_SPAN_NS)
         self._lifetime: Timing = dict(lifetime or {})
         self.pool = pool
@@ -60,7 +65,6 @@ class PoolBook:
         self.supply = Supply(pool, prices)
         self.supply.carry = carry
         self.lots.horizon_ns = self.claims.horizon_ns = pool.claim_within
-        self.claims.weights = pool.weights
 
     @property
     def pending(self) -> int:
@@ -103,20 +107,29 @@ class PoolBook:
                 left.append((start, min(proven, end)))
         self.gaps = left
 
-    def tick(self, start_ns: int, end_ns: int, usage: Usage, seen: Seen, reports: Usage | None = None) -> Booked:
+    def tick(
+        self,
+        start_ns: int,
+        end_ns: int,
+        usage: Usage,
+        seen: Seen,
+        reports: Usage | None = None,
+        parts: Mapping[str, Part] | None = None,
+    ) -> Booked:
         """Accrue [start, end) of Unix time, and book what is known by now about who used it.
 
         `reports` is what gateways say of this pool's tokens; None: no gateway routes to it, the engines' own series
-        say whose tokens are whose.
+        say whose tokens are whose. `parts` is `usage` by target, for the fit.
         """
         self._clock_ns += end_ns - start_ns
         self.accrued_to_ns = end_ns
         stretches = [self.supply.accrue(start, end) for start, end in (*self._proven, (start_ns, end_ns))]
         self._proven = []
         settled = self.lots.settle(self._lot(stretches), seen)
-        self._learn(usage)
+        self._learn(usage, reports, parts or {})
         used = {key: amount for key, amount in usage.tokens.items() if amount}
-        spend = self._split(settled.active.cost, used) if used else {}
+        active, busy_ns = self._active(settled.active, used)
+        spend = self._split(active, used) if used else {}
         priced = settled.active.priced
         if reports is None:
             taken = self.claims.flush()  # a gateway may just have left the config
@@ -130,9 +143,9 @@ class PoolBook:
             tokens=_sum(tokens, taken.tokens),
             spend=_sum(spend, taken.spend),
             unpriced=_sum(unpriced, taken.unpriced),
-            idle=settled.idle.cost,
+            idle=settled.idle.cost + settled.active.cost - active,
             gpu_ns=sum(part.gpu_ns for part in stretches),
-            busy_ns=settled.active.gpu_ns,
+            busy_ns=busy_ns,
         )
 
     def close(self) -> Booked:
@@ -149,28 +162,58 @@ class PoolBook:
             priced=any(part.priced for part in parts),
         )
 
-    def _learn(self, usage: Usage) -> None:
+    def _learn(self, usage: Usage, reports: Usage | None, parts: Mapping[str, Part]) -> None:
         learnt: Timing = dict(usage.nanoseconds)  # type: ignore[arg-type]
         for (_, model, token), amount in usage.tokens.items():
             learnt[model, token] = learnt.get((model, token), 0) + amount
         self._timing.add(self._clock_ns, learnt)
         for key, amount in learnt.items():
             self._lifetime[key] = self._lifetime.get(key, 0) + amount
+        self._rates = None
+        if self.pool.split == FITTED and all(end.role == "any" for end in self.pool.endpoints):
+            self._fitting.learn(self._clock_ns, parts, reports)
+            models = {model for (_, model, _), amount in usage.tokens.items() if amount} or self._known
+            self._known = models
+            self._rates = self._fitting.rates(models, self._cached()) if models else None
+
+    def _cached(self) -> float:
+        weights = self.pool.weights
+        return float(weights.cache_read / weights.input) if weights.input else 1.0
+
+    def _active(self, lot: Lot, used: Mapping[TokenKey, int]) -> tuple[int, int]:
+        """(pico-USD, GPU-nanoseconds) of the lot that were work: all of it, or what the fitted rates say."""
+        busy = self._fitting.busy(self._rates) if self._rates and self.pool.busy_from == "auto" and used else None
+        if busy is None:
+            return lot.cost, lot.gpu_ns
+        work, elapsed = busy
+        return lot.cost * work // elapsed, lot.gpu_ns * work // elapsed
+
+    def _claimed(self, tokens: dict[TokenKey, int]) -> list[int]:
+        """What tokens that a gateway reports weigh beside each other."""
+        rates, models = self._rates, {model for _, model, _ in tokens}
+        if rates and len(rates) == 1:  # aliases and adapters run on the one model there is
+            rates = dict.fromkeys(models, next(iter(rates.values())))
+        if rates and models <= rates.keys():
+            return self._fitting.claimed(self.pool.weights, rates, tokens)
+        return weight_shares(self.pool.weights, tokens)
 
     def _split(self, amount: int, used: dict[TokenKey, int]) -> dict[TokenKey, int]:
-        parts = apportion(amount, shares(used, self._units({model for _, model, _ in used})))
-        return dict(zip(used, parts, strict=True))
+        return dict(zip(used, apportion(amount, self._shares(used)), strict=True))
 
-    def _units(self, models: set[str]) -> Units:
+    def _shares(self, used: dict[TokenKey, int]) -> list[int]:
+        models = {model for _, model, _ in used}
+        if self._rates and models <= self._rates.keys():
+            self.method = FITTED
+            return self._fitting.shares(self.pool.weights, self._rates, used)
         if self.pool.split == COMPUTE_TIME:
             # The trailing window; after a restart, what the engines have said over their whole life.
             for amounts in (self._timing.totals, self._lifetime):
                 units = timed_units(self.pool.weights, models, amounts)
                 if units is not None:
                     self.method = COMPUTE_TIME
-                    return units
+                    return shares(used, units)
         self.method = WEIGHTS
-        return static_units(self.pool.weights, models)
+        return weight_shares(self.pool.weights, used)
 
 
 def _by_model(amounts: Mapping[TokenKey, int]) -> dict[tuple[str, TokenClass], int]:

@@ -1,10 +1,11 @@
 """How much of a pool's active cost each token class carries: units per token, per model.
 
-Two methods. `weights`: the ratios the user set. `compute_time`: the engine's own prefill and decode seconds, divided
+Three methods. `fitted` (fitted.py): what a token costs the engine, from its own counters of steps. `weights`: the
+ratios the user set, and what fitted falls back to. `compute_time`: the engine's own prefill and decode seconds, divided
 by the tokens they served, so that a token costs in proportion to the request-time its phase takes; inside a phase the
-classes keep the ratios of `weights` (a cached token costs weights.cache_read of an uncached one). Only sums of
-per-phase seconds will do: vLLM's request_time_per_output_token_seconds sums a mean per request, and splitting by it
-moves most of the cost to the wrong phase.
+classes keep the ratios of `weights` (a cached token costs weights.cache_read of an uncached one). Only sums of seconds
+per phase will do there: vLLM's request_time_per_output_token_seconds sums a mean per request, and splitting by it moves
+most of the cost to the wrong phase.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from exporter.config.schema import Weights
 from exporter.metering.usage import TokenKey
 from exporter.records import PROMPT_CLASSES, TOKEN_CLASSES, TokenClass
 
-COMPUTE_TIME, WEIGHTS = "compute_time", "weights"
+FITTED, COMPUTE_TIME, WEIGHTS = "fitted", "compute_time", "weights"
 Units = Mapping[tuple[str, TokenClass], int]  # (model, class) -> units per token
 
 _SCALE = 10**9
@@ -51,6 +52,13 @@ def timed_units(
 def shares(tokens: Mapping[TokenKey, int], units: Units) -> list[int]:
     """Units of each entry of `tokens`, in its order; plain token counts where no entry weighs anything."""
     found = [amount * units[model, token] for (_, model, token), amount in tokens.items()]
+    return found if any(found) else list(tokens.values())
+
+
+def weight_shares(weights: Weights, tokens: Mapping[TokenKey, int]) -> list[int]:
+    """Units of each entry of `tokens` by the user's ratios."""
+    ratios = {token: static_weight(weights, token) for token in TOKEN_CLASSES}
+    found = [amount * ratios[token] for (_, _, token), amount in tokens.items()]
     return found if any(found) else list(tokens.values())
 
 

@@ -240,8 +240,8 @@ class Pool(Part):
     gpus: Gpus
     usd_per_gpu_hour: t.Usd | None = Field(default=None, description="Wins over prices.gpus.")
     overhead_usd_per_hour: t.Usd = Field(default=Decimal(0), description="CPU, RAM, storage, operations share.")
-    split: Literal["compute_time", "weights"] = Field(
-        default="compute_time", description="What divides cost between prompt and generation."
+    split: Literal["fitted", "compute_time", "weights"] = Field(
+        default="fitted", description="What divides cost between prompt and generation; fitted falls back to weights."
     )
     weights: Weights = Field(default_factory=Weights)
     busy_from: Literal["auto", "gpu_utilization", "tokens"] = Field(

@@ -42,6 +42,7 @@ class Meter:
         self.gauges = Gauges()
         self.configure(engine, scope)
         self.resets = 0  # restarts seen since somebody last set this to 0
+        self.measured_ns = 0  # time between readings of one process, since somebody last set this to 0
         self._usage: dict[str, Usage] = {}  # by place
         self._opened: set[object] = set()
         self._known: set[str] = set()
@@ -80,16 +81,12 @@ class Meter:
         if same and not self._same_process(reading) and self.engine.one_process:
             # No start time to go by. Whatever counted up may have done so from zero, if anything counted down.
             restarted = any(
-                route.phase is None and fell(self.baselines.get(series.key, 0.0), value)
+                (route.tokens or route.request) and fell(self.baselines.get(series.key, 0.0), value)
                 for series, (route, value) in counters.items()
             )
             if restarted:
                 counters = self._router.counters(reading.samples, reading.samples, set())
-        if (
-            len(self.baselines) + len(counters) > MAX_SERIES
-            and len(self.baselines.keys() | _keys(counters)) > MAX_SERIES
-        ):
-            raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
+        self._bound(counters)
 
         baseline_only = adopted or (first and not self._began_while_watched(reading))
         usage: dict[str, Usage] = {}
@@ -115,8 +112,10 @@ class Meter:
         self.unsaved.update(moved)
         self.owed = owed
         self.process_start = reading.process_start
-        self.last_seen_ns, self._last, self.touched = reading.at.wall_ns, reading.at, True
         self.resets += resets
+        if same and not restarted and self._last is not None:
+            self.measured_ns += reading.at.monotonic_ns - self._last.monotonic_ns
+        self.last_seen_ns, self._last, self.touched = reading.at.wall_ns, reading.at, True
         self._page = reading.samples
         for place, part in usage.items():
             if place in self._usage:
@@ -124,6 +123,12 @@ class Meter:
             else:
                 self._usage[place] = part
         self._read_gauges(reading)
+
+    def _bound(self, counters: dict[Series, tuple[Route, float]]) -> None:
+        if len(self.baselines) + len(counters) > MAX_SERIES:
+            keys = {series.key for series in counters}
+            if len(self.baselines.keys() | keys) > MAX_SERIES:
+                raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
 
     def _same_process(self, reading: Reading) -> bool:
         return reading.process_start is not None and reading.process_start == self.process_start
@@ -163,6 +168,10 @@ class Meter:
         if route.phase is not None:
             key = (model, route.phase)
             part.nanoseconds[key] = part.nanoseconds.get(key, 0) + round(growth * NS)
+        elif route.measure is not None:
+            measure = (model, route.measure)
+            amount = round(growth if route.whole else growth * NS)
+            part.measures[measure] = part.measures.get(measure, 0) + amount
         elif route.request:
             part.requests[tenant, model] = part.requests.get((tenant, model), 0) + round(growth)
         for token, sign in route.tokens:
@@ -186,7 +195,3 @@ class Meter:
             waiting=sum(waiting) if waiting else None,
             kv_cache=sum(kv_cache) / len(kv_cache) if kv_cache else None,
         )
-
-
-def _keys(counters: dict[Series, tuple[Route, float]]) -> set[str]:
-    return {series.key for series in counters}

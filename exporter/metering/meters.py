@@ -64,13 +64,15 @@ class Meters:
     def __contains__(self, target: str) -> bool:
         return target in self._scopes
 
-    def take(self) -> Iterator[tuple[str, dict[str, Usage], int]]:
-        """(target, what was used by place, restarts) since the last take, in the config's order."""
+    def take(self) -> Iterator[tuple[str, dict[str, Usage], int, int]]:
+        """(target, what was used by place, restarts, nanoseconds between readings) since the last take, in the
+        config's order."""
         for target in self._scopes:
             if target in self._meters:
                 meter = self._meters[target]
                 resets, meter.resets = meter.resets, 0
-                yield target, meter.take(), resets
+                measured, meter.measured_ns = meter.measured_ns, 0
+                yield target, meter.take(), resets, measured
 
     def all_gauges(self) -> dict[str, Gauges]:
         """What each target's last good page said about now."""

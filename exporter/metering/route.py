@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from exporter.metering.labels import given, safe
 from exporter.metering.usage import Account
-from exporter.records import PROMPT_CLASSES, Phase, Role, Samples, Series, TokenClass
-from exporter.sources.engine import Engine, Seconds, Signal, Tokens
+from exporter.records import PROMPT_CLASSES, Measure, Phase, Role, Samples, Series, TokenClass
+from exporter.sources.engine import Engine, Measured, Seconds, Signal, Tokens
+
+# The phase that is another server's in disaggregated serving.
+_ELSEWHERE: dict[Role, Phase | None] = {"any": None, "prefill": "decode", "decode": "prefill"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,12 @@ class Route:
     tokens: tuple[tuple[TokenClass, int], ...] = ()  # class, +1 or -1
     request: bool = False
     phase: Phase | None = None
+    measure: Measure | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Counts whole things, not seconds."""
+        return self.phase is None and self.measure != "inter_token_seconds"
 
 
 class Router:
@@ -37,7 +46,7 @@ class Router:
     def __init__(self, engine: Engine, scope: Scope) -> None:
         self._engine = engine
         self._scope = scope
-        counters: tuple[Signal, ...] = (*engine.tokens, *engine.requests, *engine.seconds)
+        counters: tuple[Signal, ...] = (*engine.tokens, *engine.requests, *engine.seconds, *engine.measures)
         self._signals: dict[str, list[Signal]] = {}  # several of one name are told apart by `only`
         for signal in counters:
             for name in signal.names:
@@ -65,7 +74,7 @@ class Router:
             except KeyError:
                 route = self._routes[series] = self._route(series)
             if route is not None and series.name not in unwanted:
-                found[series] = (route, value if route.phase else float(round(value)))
+                found[series] = (route, float(round(value)) if route.whole else value)
         return found
 
     def _choose(self, page: Samples, known: set[str]) -> set[str]:
@@ -96,15 +105,20 @@ class Router:
             return None  # the decode side counts the same prompt again; configure roles to split them
         model = safe(given(series.label(engine.model_label)) if engine.model_label else "") or self._scope.model
         alias = safe(given(series.label(engine.alias_label)) if engine.alias_label else "") or model
+        account = self._scope.account(series, model, alias)
+        route: Route | None = None
         if isinstance(signal, Tokens):
-            moves = _role_moves(signal.moves, role)
-            return Route(self._scope.account(series, model, alias), tokens=tuple(moves)) if moves else None
-        if isinstance(signal, Seconds):
-            done_elsewhere = {"any": None, "prefill": "decode", "decode": "prefill"}[role]
-            if signal.phase == done_elsewhere:
-                return None
-            return Route(self._scope.account(series, model, alias), phase=signal.phase)
-        return None if role == "prefill" else Route(self._scope.account(series, model, alias), request=True)
+            if moves := _role_moves(signal.moves, role):
+                route = Route(account, tokens=tuple(moves))
+        elif isinstance(signal, Seconds):
+            if signal.phase != _ELSEWHERE[role]:
+                route = Route(account, phase=signal.phase)
+        elif isinstance(signal, Measured):
+            if role == "any":
+                route = Route(account, measure=signal.measure)
+        elif role != "prefill":
+            route = Route(account, request=True)
+        return route
 
 
 def _takes(signal: Signal | None, series: Series) -> bool:

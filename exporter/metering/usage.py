@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.records import Phase, TokenClass
+from exporter.records import Measure, Phase, TokenClass
 
 TokenKey = tuple[str, str, TokenClass]  # (tenant, model, class)
 Account = tuple[str, str, str]  # (place, tenant, model); a place is a pool, a provider, or pools joined by ","
@@ -17,6 +17,7 @@ class Usage:
     tokens: dict[TokenKey, int] = field(default_factory=dict)
     requests: dict[tuple[str, str], int] = field(default_factory=dict)  # (tenant, model)
     nanoseconds: dict[tuple[str, Phase], int] = field(default_factory=dict)  # (model, phase): request-time
+    measures: dict[tuple[str, Measure], int] = field(default_factory=dict)  # (model, measure); seconds in ns
 
     def merge(self, other: Usage) -> None:
         """Add `other` to this one."""
@@ -26,6 +27,8 @@ class Usage:
             self.requests[request] = self.requests.get(request, 0) + amount
         for phase, amount in other.nanoseconds.items():
             self.nanoseconds[phase] = self.nanoseconds.get(phase, 0) + amount
+        for measure, amount in other.measures.items():
+            self.measures[measure] = self.measures.get(measure, 0) + amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.records import Phase, TokenClass
+from exporter.records import Measure, Phase, TokenClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,13 @@ class Seconds(Signal):
 
 
 @dataclass(frozen=True, slots=True)
+class Measured(Signal):
+    """A counter that says how the engine spends its time; what the fitted split needs."""
+
+    measure: Measure = "steps"
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """One engine, whole."""
 
@@ -55,6 +62,7 @@ class Engine:
     alias_label: str | None = None  # what the client called the model, where that is another label
     requests: tuple[Signal, ...] = ()
     seconds: tuple[Seconds, ...] = ()
+    measures: tuple[Measured, ...] = ()
     running: Signal | None = None  # requests being worked on, summed over series
     waiting: Signal | None = None  # requests queued, summed over series
     kv_cache: Signal | None = None  # ratio 0..1, averaged over series
@@ -64,6 +72,6 @@ class Engine:
     names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        signals: list[Signal] = [*self.tokens, *self.requests, *self.seconds]
+        signals: list[Signal] = [*self.tokens, *self.requests, *self.seconds, *self.measures]
         signals += [gauge for gauge in (self.running, self.waiting, self.kv_cache) if gauge]
         object.__setattr__(self, "names", frozenset(name for signal in signals for name in signal.names))

@@ -80,9 +80,14 @@ class Scanner:
         if max(len(self._by_raw), len(self._by_key)) > 2 * len(self._last) + 64:
             self._by_raw.clear()
             self._by_key = {series.key: series for series in self._last}
-        lines = self._follow(body)
-        samples = self._read(lines) if lines is not None else {}
-        if lines is None or len(samples) < len(self._last):
+        samples: Samples = {}
+        followed = (lines := self._follow(body)) is not None
+        if lines is not None:
+            try:
+                samples = self._read(lines)
+            except ScrapeError:  # what looks wrong in a part may be right in the whole
+                followed = False
+        if not followed or len(samples) < len(self._last):
             samples = self._read(self._search(body))
             self._learn(body)
         if not samples:

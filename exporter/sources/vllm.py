@@ -1,12 +1,16 @@
 """vLLM, V0 and V1, every generation of names from 0.5 on; where a name changed, its versions stand beside it.
 
 The prompt counter contains the cached tokens. Not counted, on purpose: `vllm:tokens_total` (V0: prompt + generation
-together), `vllm:iteration_tokens_total` (a histogram), `..._by_source_total` (the same tokens again) and `..._created`.
+together), the sum of the histogram `vllm:iteration_tokens_total` (its count is that of the scheduler's steps),
+`..._by_source_total` (the same tokens again) and `..._created`.
 """
 
 from __future__ import annotations
 
-from exporter.sources.engine import Engine, Seconds, Signal, Tokens
+from exporter.sources.engine import Engine, Measured, Seconds, Signal, Tokens
+
+INTER_TOKEN_COUNT = ("vllm:inter_token_latency_seconds_count", "vllm:time_per_output_token_seconds_count")
+INTER_TOKEN_SUM = ("vllm:inter_token_latency_seconds_sum", "vllm:time_per_output_token_seconds_sum")  # 0.10.2 on; older
 
 VLLM = Engine(
     name="vllm",
@@ -30,6 +34,15 @@ VLLM = Engine(
         Seconds(("vllm:request_queue_time_seconds_sum",), phase="queue"),
         Seconds(("vllm:request_prefill_time_seconds_sum",), phase="prefill"),
         Seconds(("vllm:request_decode_time_seconds_sum",), phase="decode"),
+    ),
+    measures=(
+        Measured(("vllm:iteration_tokens_total_count",), measure="steps"),  # of the histogram: the scheduler's steps
+        Measured(INTER_TOKEN_COUNT, measure="inter_tokens"),
+        Measured(INTER_TOKEN_SUM, measure="inter_token_seconds"),
+        Measured(("vllm:request_prefill_time_seconds_count",), measure="prefills"),
+        Measured(("vllm:request_prompt_tokens_count",), measure="done_requests"),
+        Measured(("vllm:request_prompt_tokens_sum",), measure="done_prompt"),
+        Measured(("vllm:request_generation_tokens_sum",), measure="done_output"),
     ),
     running=Signal(("vllm:num_requests_running",)),
     waiting=Signal(("vllm:num_requests_waiting",)),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.allocation.claims import Claims, Taken
+from exporter.allocation.split import weight_shares
 from exporter.config.schema import Weights
 from exporter.metering.usage import TokenKey
 from exporter.records import NS, TOKEN_CLASSES, TokenClass
@@ -18,7 +20,7 @@ HORIZON = 10 * MINUTE
 
 
 def claims() -> Claims:
-    return Claims(HORIZON, Weights())
+    return Claims(HORIZON, partial(weight_shares, Weights()))
 
 
 def stock(one: Claims, at: int, cost: int, model: str = "m", *, priced: bool = True, **tokens: int) -> None:

@@ -79,7 +79,7 @@ def test_weights_split_by_ratio_and_cached_tokens_cost_their_share() -> None:
 
 
 def test_compute_time_splits_by_the_seconds_each_phase_took() -> None:
-    pool = book()
+    pool = book(split="compute_time")
     booked = pool.tick(0, HOUR, used(prefill=1, decode=3, input=100, output=100), Seen.USED)
     assert (pool.method, spent(booked)) == ("compute_time", {"input": USD // 4, "output": 3 * USD // 4})
     # A tick with other proportions, before any of its requests finished: 400 prompt tokens took 1 s, 200 output 3 s.
@@ -88,14 +88,14 @@ def test_compute_time_splits_by_the_seconds_each_phase_took() -> None:
 
 
 def test_compute_time_without_seconds_falls_back_to_weights_and_says_so() -> None:
-    pool = book()
+    pool = book(split="compute_time")
     booked = pool.tick(0, HOUR, used(input=4, output=1), Seen.USED)
     assert (pool.method, spent(booked)) == ("weights", {"input": USD // 2, "output": USD // 2})
 
 
 def test_after_a_restart_the_lifetime_sums_decide() -> None:
     lifetime = {("m", "prefill"): NS, ("m", "decode"): 9 * NS, ("m", "input"): 10, ("m", "output"): 10}
-    pool = PoolBook(book().pool, PriceBook(()), 0, lifetime)
+    pool = PoolBook(book(split="compute_time").pool, PriceBook(()), 0, lifetime)
     assert spent(pool.tick(0, HOUR, used(input=1, output=1), Seen.USED)) == {
         "input": USD // 10,
         "output": USD * 9 // 10,
@@ -133,7 +133,7 @@ def test_a_second_engine_extends_what_the_first_one_proved_and_nothing_counts_tw
     ticks=st.lists(
         st.tuples(st.integers(0, HOUR), st.sampled_from(list(Seen)), st.integers(0, 9), st.integers(0, 9)), max_size=30
     ),
-    split=st.sampled_from(["weights", "compute_time"]),
+    split=st.sampled_from(["weights", "compute_time", "fitted"]),
 )
 def test_every_tick_closes_to_the_picodollar(ticks: list[tuple[int, Seen, int, int]], split: str) -> None:
     pool, now, cost, spend, idle = book(split=split, overhead_usd_per_hour=Decimal("0.123456789")), 0, 0, 0, 0

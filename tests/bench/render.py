@@ -42,7 +42,7 @@ def median_us(rounds: int, prepare: Callable[[], object], work: Callable[[], obj
 
 def rows(rounds: int = 15, peer_rounds: int = 3) -> list[dict[str, Any]]:
     """Each row: name, ours_us, peer, peer_us, ratio = peer_us / ours_us."""
-    chance = random.Random(20261121)  # noqa: S311
+    chance = random.Random(20261121)
     labels = accounts()
     registry = CollectorRegistry()
     counter = Counter(

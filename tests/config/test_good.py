@@ -47,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "pools.0.endpoints.0.tls": None,
     "pools.0.gpus.product": "",
     "pools.0.overhead_usd_per_hour": Decimal(0),
-    "pools.0.split": "compute_time",
+    "pools.0.split": "fitted",
     "pools.0.weights.input": Decimal(1),
     "pools.0.weights.cache_read": Decimal("0.1"),
     "pools.0.weights.cache_write": Decimal(1),

@@ -52,7 +52,7 @@ def ns(moment: datetime) -> int:
 
 
 def seeded() -> random.Random:
-    return random.Random(7)  # noqa: S311 - nothing secret
+    return random.Random(7)
 
 
 def usage(input_tokens: int, dice: random.Random) -> dict[TokenClass, int]:

@@ -35,7 +35,7 @@ async def serving(engine: SimEngine) -> AsyncIterator[str]:
 
 def dice(seed: int) -> Random:
     """What the traffic is drawn from."""
-    return Random(seed)  # noqa: S311 - nothing secret
+    return Random(seed)
 
 
 def traffic(engine: SimEngine, dice: Random, requests: int = 3) -> None:

@@ -95,7 +95,10 @@ def page_sequences(draw: st.DrawFn) -> list[bytes]:
         if step == "values":
             families = [replace(f, series=tuple((labels, draw(VALUES)) for labels, _ in f.series)) for f in families]
         elif step == "series":
-            families[at] = draw(family(families[at].name))
+            new = draw(family(families[at].name))  # all of its series: what was split off must not double one of them
+            families = [
+                new if one is families[at] else one for one in families if one.name != new.name or one is families[at]
+            ]
         elif step == "order":
             families = draw(st.permutations(families))
         elif step == "comments":

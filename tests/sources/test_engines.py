@@ -86,7 +86,9 @@ def test_a_table_is_sound(engine: Engine) -> None:
     """Required and marking names are counted ones; no trap is; the classes of a prompt stay disjoint."""
     assert engine.required
     assert {name for group in engine.required for name in group} <= engine.names
-    for name in engine.names:
+    counted = {name for signal in (*engine.tokens, *engine.requests, *engine.seconds) for name in signal.names}
+    assert counted <= engine.names
+    for name in counted:
         assert not name.endswith("_created")
         assert "iteration_tokens" not in name
         assert not name.endswith(":tokens_total")

@@ -199,7 +199,7 @@ def test_unwanted_lines_are_never_parsed() -> None:
         (b"\x1f\x8b\x08\x00\x00\n\x00", Reason.INVALID),
         (b"Not Found\n", Reason.INVALID),
         (b"g 1\n" + b'g{m="' + b"x" * 70_000 + b'"} 1\n', Reason.LINE_TOO_LONG),
-        (b"".join(b'g{m="%d"} 1\n' % n for n in range(100_001)), Reason.TOO_MANY_SERIES),
+        (b"".join(b'g{m="%d"} 1\n' % n for n in range(200_001)), Reason.TOO_MANY_SERIES),
     ],
     ids=lambda value: value[:20] if isinstance(value, bytes) else str(value),
 )

@@ -1,0 +1,134 @@
+"""The fitted split of one pool: feeds every engine's ticks to the fit, and says what it has learnt.
+
+The model of an engine that serves one model is fitted; one page with several models, or with the two phases of
+disaggregated serving apart, cannot be. What is learnt lives in memory: after a restart it is learnt again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from exporter.allocation.fitted import Fit, Rates, Work, fitted_shares, mean_context
+from exporter.config.schema import Weights
+from exporter.metering.usage import TokenKey, Usage
+from exporter.metering.window import Window
+from exporter.records import NS, PROMPT_CLASSES
+
+_SPAN_NS = 3600 * NS
+_FRESH_NS = 60 * NS  # rates move slowly, and solving for them takes half a millisecond
+_ENGINE = ""  # stands for a tenant where only the engine's own sums are known
+_CLIENTS = ("done_requests", "done_prompt", "done_output")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one engine counted between two of its readings."""
+
+    usage: Usage
+    elapsed_ns: int  # 0: not two readings of one process
+
+
+class Fitting:
+    """State of one pool."""
+
+    def __init__(self) -> None:
+        self._fits: dict[str, Fit] = {}
+        self._rates: dict[str, tuple[int, Rates | None]] = {}
+        self._models: dict[str, str] = {}  # target -> the one model it serves
+        self._done: Window[tuple[str, str, str]] = Window(_SPAN_NS)  # (tenant, model, what) of requests that ended
+        self._tick: list[tuple[str, Work]] = []
+        self._now_ns = 0
+
+    def learn(self, now_ns: int, parts: Mapping[str, Part], reports: Usage | None) -> None:
+        """Take one tick: what each engine counted, and what gateways report."""
+        self._now_ns, self._tick = now_ns, []
+        self._done.add(now_ns, _ended(parts.values(), reports))
+        for target, part in parts.items():
+            models = {model for _, model, _ in part.usage.tokens}
+            if len(models) == 1:
+                self._models[target] = models.pop()
+            elif models:
+                self._models.pop(target, None)
+            model = self._models.get(target)
+            if model is not None and part.elapsed_ns > 0:
+                work = self._work(model, part)
+                self._fits.setdefault(model, Fit()).add(now_ns, work)
+                self._tick.append((model, work))
+
+    def rates(self, models: Iterable[str], cached: float) -> dict[str, Rates] | None:
+        """Rates of all these models; None while those of one of them are not known. `cached`: what a cached token
+        is taken to cost, relative to a computed one, until the counters say otherwise."""
+        found: dict[str, Rates] = {}
+        for model in models:
+            since, rates = self._rates.get(model, (0, None))
+            if model in self._fits and (rates is None or self._now_ns - since >= _FRESH_NS):
+                rates = self._fits[model].rates(cached)
+                self._rates[model] = (self._now_ns, rates)
+            if rates is None:
+                return None
+            found[model] = rates
+        return found
+
+    def busy(self, rates: Mapping[str, Rates]) -> tuple[int, int] | None:
+        """(nanoseconds at work, nanoseconds) of this tick, over the pool's engines; None when they do not tell."""
+        known = [(rates[model].busy_ns(work), work.elapsed_ns) for model, work in self._tick if model in rates]
+        work, elapsed = sum(busy for busy, _ in known), sum(elapsed for _, elapsed in known)
+        return (work, elapsed) if work > 0 and len(known) == len(self._tick) else None
+
+    def shares(self, weights: Weights, rates: Mapping[str, Rates], tokens: Mapping[TokenKey, int]) -> list[int]:
+        """Units of each entry of `tokens`, in its order. `rates` has all of their models."""
+        steps: dict[str, int] = {}
+        for model, work in self._tick:
+            steps[model] = steps.get(model, 0) + work.steps
+        contexts = {(tenant, model): self._context(tenant, model) for tenant, model, _ in tokens}
+        return fitted_shares(weights, rates, tokens, steps, contexts)
+
+    def claimed(self, weights: Weights, rates: Mapping[str, Rates], tokens: Mapping[TokenKey, int]) -> list[int]:
+        """The same for what gateways report: by the batch of the last hour, and the tenant's own contexts."""
+        contexts = {(tenant, model): self._context(tenant, model) for tenant, model, _ in tokens}
+        return fitted_shares(weights, rates, tokens, {}, contexts)
+
+    def _context(self, tenant: str, model: str) -> float:
+        """Mean context of that tenant's requests; of all the model's where nobody knows the tenant's."""
+        totals = self._done.totals
+        for who, what in ((tenant, model), (_ENGINE, model), (_ENGINE, next(iter(self._fits), ""))):
+            requests, prompt, output = (totals.get((who, what, kind), 0) for kind in _CLIENTS)
+            if requests:
+                return mean_context(prompt, output, requests)
+        return 0.0
+
+    def _work(self, model: str, part: Part) -> Work:
+        tokens = {"input": 0, "cache_read": 0, "output": 0}
+        for (_, _, token), amount in part.usage.tokens.items():
+            kind = {"cache_write": "input", "reasoning": "output"}.get(token, token)
+            tokens[kind] += amount
+        measures = part.usage.measures
+        return Work(
+            elapsed_ns=part.elapsed_ns,
+            steps=measures.get((model, "steps"), 0),
+            context=round(tokens["output"] * self._context(_ENGINE, model)),
+            input=tokens["input"],
+            cache_read=tokens["cache_read"],
+            output=tokens["output"],
+            prefills=measures.get((model, "prefills"), 0),
+            prefill_ns=part.usage.nanoseconds.get((model, "prefill"), 0),
+            inter_tokens=measures.get((model, "inter_tokens"), 0),
+            inter_token_ns=measures.get((model, "inter_token_seconds"), 0),
+        )
+
+
+def _ended(parts: Iterable[Part], reports: Usage | None) -> dict[tuple[str, str, str], int]:
+    """Requests that ended in this tick and their tokens: of engines without tenants, of gateways with."""
+    ended: dict[tuple[str, str, str], int] = {}
+    for part in parts:
+        for (model, measure), amount in part.usage.measures.items():
+            if measure in _CLIENTS:
+                ended[_ENGINE, model, measure] = ended.get((_ENGINE, model, measure), 0) + amount
+    if reports is not None:
+        for (tenant, model), amount in reports.requests.items():
+            ended[tenant, model, "done_requests"] = amount
+        for (tenant, model, token), amount in reports.tokens.items():
+            key = (tenant, model, "done_prompt" if token in PROMPT_CLASSES else "done_output")
+            ended[key] = ended.get(key, 0) + amount
+    return ended

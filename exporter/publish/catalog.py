@@ -102,7 +102,11 @@ CATALOG: tuple[Metric, ...] = (
         "Request-seconds by phase, from the timers of engines; requests overlap. Absent where an engine has no timers.",
         SECOND,
     ),
-    _gauge("allocation_info", (POOL, "method"), "How the cost of a pool is split between token types; always 1."),
+    _gauge(
+        "allocation_info",
+        (POOL, "method"),
+        "How the cost of a pool is split between token types: fitted, weights, compute_time or price_card; always 1.",
+    ),
     _gauge("target_up", (TARGET, POOL, "engine"), "1 if the last scrape of the target succeeded, else 0."),
     _gauge("target_scrape_duration_seconds", (TARGET, POOL, "engine"), "Seconds the last scrape of the target took."),
     _gauge(

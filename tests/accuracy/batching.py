@@ -101,6 +101,7 @@ class Page:
     at: float = 0.0
     tokens: dict[tuple[str, TokenClass], int] = field(default_factory=dict)  # (tenant, class), classes disjoint
     done: dict[str, tuple[int, int, int]] = field(default_factory=dict)  # tenant -> finished requests, their tokens
+    done_cached: dict[str, int] = field(default_factory=dict)  # tenant -> of those tokens, prompt tokens from the cache
     finished: int = 0  # the count of each of the next four
     queue: float = 0.0
     prefill: float = 0.0
@@ -268,6 +269,7 @@ class Engine:
         page.finished += 1
         count, prompt, output = page.done.get(request.tenant, (0, 0, 0))
         page.done[request.tenant] = (count + 1, prompt + request.prompt, output + request.output)
+        page.done_cached[request.tenant] = page.done_cached.get(request.tenant, 0) + request.cached
         page.queue += job.scheduled - request.at
         page.prefill += job.first - job.scheduled
         page.decode += decode
@@ -291,6 +293,12 @@ class Engine:
         while (at := len(self.pages) * self.scrape) < until:
             for tenant in self.writers:
                 self._write(tenant, 0)
-            page = replace(self.page, at=at, tokens=dict(self.page.tokens), done=dict(self.page.done))
+            page = replace(
+                self.page,
+                at=at,
+                tokens=dict(self.page.tokens),
+                done=dict(self.page.done),
+                done_cached=dict(self.page.done_cached),
+            )
             self.pages.append(page)
         self.now = until

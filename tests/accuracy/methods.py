@@ -6,14 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import pairwise
 
 from exporter.allocation.fitted import Fit, Work, fitted_shares, mean_context
+from exporter.allocation.fitting import Part
+from exporter.allocation.lots import Seen
+from exporter.allocation.pool import PoolBook
 from exporter.allocation.split import Units, shares, static_units, timed_units
-from exporter.config.schema import Weights
+from exporter.config.schema import Pool, Weights
 from exporter.ledger.money import apportion
-from exporter.metering.usage import TokenKey
+from exporter.metering.usage import TokenKey, Usage
 from exporter.metering.window import Window
+from exporter.pricing.book import PriceBook
 from exporter.records import NS, TokenClass
 from tests.accuracy.batching import Page, Run
 
@@ -85,6 +90,58 @@ def charged(run: Run, method: Method) -> dict[str, float]:
                 spent[tenant] = spent.get(tenant, 0) + part
     total = sum(spent.values())
     return {tenant: amount / total for tenant, amount in spent.items()}
+
+
+def booked(run: Run) -> dict[str, float]:
+    """The exporter's own books, whole: the engine's page names no tenant, a gateway reports what ended."""
+    end = {"url": "http://engine/metrics"}
+    text = {"name": "p", "endpoints": [end], "gpus": {"count": Decimal(1)}, "usd_per_gpu_hour": Decimal(1)}
+    book = PoolBook(Pool.model_validate(text), PriceBook(()), 0)
+    spent: dict[str, int] = {}
+    for before, page in pairwise(run.pages):
+        usage, elapsed = _engine_usage(before, page), _ns(before, page, "at")
+        reports = Usage()
+        for tenant, counts in page.done.items():
+            requests, prompt, output = (
+                now - then for now, then in zip(counts, before.done.get(tenant, (0, 0, 0)), strict=True)
+            )
+            cached = page.done_cached[tenant] - before.done_cached.get(tenant, 0)
+            reports.requests[tenant, MODEL] = requests
+            reports.tokens |= {
+                (tenant, MODEL, "input"): prompt - cached,
+                (tenant, MODEL, "cache_read"): cached,
+                (tenant, MODEL, "output"): output,
+            }
+        seen = Seen.USED if any(usage.tokens.values()) else Seen.QUIET
+        now = round(page.at * NS)
+        result = book.tick(now - elapsed, now, usage, seen, reports, {"engine": Part(usage, elapsed)})
+        for (tenant, _, _), amount in result.spend.items():
+            spent[tenant] = spent.get(tenant, 0) + amount
+    total = sum(spent.values())
+    return {tenant: amount / total for tenant, amount in spent.items()}
+
+
+def _engine_usage(before: Page, page: Page) -> Usage:
+    usage = Usage()
+    for (tenant, token), amount in page.tokens.items():
+        key: TokenKey = ("default", MODEL, token)
+        usage.tokens[key] = usage.tokens.get(key, 0) + amount - before.tokens.get((tenant, token), 0)
+    done = [sum(counts[i] for counts in page.done.values()) for i in range(3)]
+    then = [sum(counts[i] for counts in before.done.values()) for i in range(3)]
+    usage.measures = {
+        (MODEL, "steps"): page.iterations - before.iterations,
+        (MODEL, "inter_tokens"): page.inter_tokens - before.inter_tokens,
+        (MODEL, "inter_token_seconds"): _ns(before, page, "inter_token"),
+        (MODEL, "prefills"): page.finished - before.finished,
+        (MODEL, "done_requests"): done[0] - then[0],
+        (MODEL, "done_prompt"): done[1] - then[1],
+        (MODEL, "done_output"): done[2] - then[2],
+    }
+    usage.nanoseconds = {
+        (MODEL, "prefill"): _ns(before, page, "prefill"),
+        (MODEL, "decode"): _ns(before, page, "decode"),
+    }
+    return usage
 
 
 def weights(run: Run) -> Method:
@@ -161,6 +218,7 @@ def told(method: Callable[[Run], Method], used: Callable[[Tick], int]) -> Callab
     return make
 
 
+BOOKS = "the exporter's books, behind a gateway"
 METHODS: dict[str, Callable[[Run], Method]] = {
     "weights": weights,
     "compute_time": compute_time,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from tests.accuracy.batching import MACHINES, TRUTHS, Engine, Physics, Run
-from tests.accuracy.methods import METHODS, charged
+from tests.accuracy.methods import BOOKS, METHODS, booked, charged
 from tests.accuracy.traffic import requests
 
 SEED = 7
@@ -79,6 +79,7 @@ def results(worlds: tuple[World, ...] = WORLDS, hours: float = 1.0, seed: int = 
             truth = {name: {tenant: cost / run.busy for tenant, cost in by.items()} for name, by in run.truth.items()}
             for name, method in METHODS.items():
                 yield Result(world, load, name, charged(run, method(run)), truth)
+            yield Result(world, load, BOOKS, booked(run), truth)
 
 
 def show(found: list[Result], detailed: tuple[World, ...] = WORLDS[:2]) -> Iterator[str]:
@@ -105,7 +106,7 @@ def show(found: list[Result], detailed: tuple[World, ...] = WORLDS[:2]) -> Itera
 
 def _summary(found: list[Result], definition: str) -> list[tuple[str, ...]]:
     rows = []
-    for method in METHODS:
+    for method in (*METHODS, BOOKS):
         cells = []
         for load in LOADS:
             errors = [result.error(definition) for result in found if (result.method, result.load) == (method, load)]

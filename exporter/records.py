@@ -12,10 +12,8 @@ TOKEN_CLASSES: tuple[TokenClass, ...] = ("input", "cache_read", "cache_write", "
 PROMPT_CLASSES: frozenset[TokenClass] = frozenset({"input", "cache_read", "cache_write"})
 
 # What else an engine counts of its own work: its scheduler's steps; the gaps between output tokens, how many and how
-# long in all; requests past their prefill; and requests that ended, with the tokens of their prompts and answers.
-Measure = Literal[
-    "steps", "inter_tokens", "inter_token_seconds", "prefills", "done_requests", "done_prompt", "done_output"
-]
+# long in all; and requests that ended, with the tokens of their prompts and answers.
+Measure = Literal["steps", "inter_tokens", "inter_token_seconds", "done_requests", "done_prompt", "done_output"]
 
 Phase = Literal["queue", "prefill", "decode"]
 Role = Literal["any", "prefill", "decode"]

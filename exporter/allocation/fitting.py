@@ -111,7 +111,7 @@ class Fitting:
             input=tokens["input"],
             cache_read=tokens["cache_read"],
             output=tokens["output"],
-            prefills=measures.get((model, "prefills"), 0),
+            prefills=measures.get((model, "done_requests"), 0),  # prefill seconds are counted when a request ends
             prefill_ns=part.usage.nanoseconds.get((model, "prefill"), 0),
             inter_tokens=measures.get((model, "inter_tokens"), 0),
             inter_token_ns=measures.get((model, "inter_token_seconds"), 0),

@@ -43,6 +43,9 @@ class Group(NamedTuple):
     skip: int  # their length
     limit: int  # bytes up to which a group cannot have gained a foreign line; -1: all its lines are wanted
     needles: tuple[bytes, ...]  # newline + name of each wanted metric that belongs here; none: not ours
+    # Of a histogram: how many lines each needle has. They are the last of their buckets, and a new series brings so
+    # many buckets that the group passes its limit.
+    counts: tuple[int, ...] = ()
 
 
 class Scanner:
@@ -123,7 +126,7 @@ class Scanner:
         grown: dict[bytes, int] = {}
         find, starts_with = body.find, body.startswith
         start = len(self._head)
-        for after, skip, limit, needles in self._groups:
+        for after, skip, limit, needles, counts in self._groups:
             stop = find(b"#", start)
             while not starts_with(after, stop):
                 if stop < 0 and after is NOWHERE:
@@ -141,6 +144,8 @@ class Scanner:
                         return None
                     lines += new
                     grown[after] = stop - start + self._shortest - 1
+            elif counts:
+                lines += _pick_last(body, needles, counts, start - 1, stop)
             elif needles:
                 lines += _pick(body, needles, start - 1, stop)
             start = stop + skip
@@ -178,11 +183,14 @@ class Scanner:
         if before:  # comments end the page
             parts.append((before, (), []))
         self._head, self._still = parts[0][0], still
-        for (_, needles, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, (), [])], strict=True):
+        for (before, needles, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, (), [])], strict=True):
             dense = bool(needles) and all(map(self._first.match, block))
             size = sum(map(len, block)) + len(block)
             limit = -1 if dense else size + self._shortest - 1
-            self._groups.append(Group(after, len(after), limit, needles))
+            counts: tuple[int, ...] = ()
+            if not dense and before.endswith(b" histogram\n"):
+                counts = tuple(sum(line.startswith(needle[1:]) for line in block) for needle in needles)
+            self._groups.append(Group(after, len(after), limit, needles, counts))
 
     def _read(self, lines: list[bytes]) -> Samples:
         """The samples of these lines, whatever their values; lines of other names are skipped."""
@@ -244,4 +252,18 @@ def _pick(body: bytes, needles: tuple[bytes, ...], start: int, stop: int) -> lis
             end = body.find(b"\n", at + 1)
             lines.append(body[at + 1 : end])
             at = body.find(needle, end, stop)
+    return lines
+
+
+def _pick_last(body: bytes, needles: tuple[bytes, ...], counts: tuple[int, ...], start: int, stop: int) -> list[bytes]:
+    """The same of a group of which it is known how many there are: from its end, where they stand."""
+    lines = []
+    for needle, count in zip(needles, counts, strict=True):
+        end = stop
+        for _ in range(count):
+            at = body.rfind(needle, start, end)
+            if at < 0:
+                break
+            lines.append(body[at + 1 : body.find(b"\n", at + 1)])
+            end = at + 1
     return lines

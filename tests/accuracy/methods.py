@@ -132,7 +132,6 @@ def _engine_usage(before: Page, page: Page) -> Usage:
         (MODEL, "steps"): page.iterations - before.iterations,
         (MODEL, "inter_tokens"): page.inter_tokens - before.inter_tokens,
         (MODEL, "inter_token_seconds"): _ns(before, page, "inter_token"),
-        (MODEL, "prefills"): page.finished - before.finished,
         (MODEL, "done_requests"): done[0] - then[0],
         (MODEL, "done_prompt"): done[1] - then[1],
         (MODEL, "done_output"): done[2] - then[2],

@@ -22,6 +22,7 @@ from exporter.errors import Reason
 from exporter.ledger import families as f
 from exporter.ledger.accounts import Family, Labels
 from exporter.ledger.changes import Changes, Saved, State
+from exporter.ledger.journal import Journal
 from exporter.ledger.money import PICO_PER_USD
 from exporter.live import Live
 from exporter.metering.meters import Meters
@@ -64,6 +65,7 @@ class Books:
             for labels, value in rows:
                 self.accounts[name].add(labels, value)
             self.accounts[name].unsaved.clear()
+        self._journal = Journal(self.accounts)
         self._live = Live(config.live.windows)
         self._live.begin(now.monotonic_ns)
         self._meters = Meters(saved)
@@ -183,14 +185,7 @@ class Books:
             accounts[f.IDLE].add((place,), booked.idle)
             accounts[f.GPU_TIME].add((place,), booked.gpu_ns)
             accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
-        tokens = accounts[f.TOKENS]
-        known = len(tokens.labels)
-        tokens.add_all(((tenant, model, place, token), n) for (tenant, model, token), n in booked.tokens.items())
-        if place in self._pools:  # a provider's spend is there where there is a price
-            accounts[f.SPEND].add_all((labels, 0) for labels in tokens.labels[known:])
-        accounts[f.SPEND].add_all(
-            ((tenant, model, place, token), amount) for (tenant, model, token), amount in booked.spend.items()
-        )
+        self._journal.post(place, booked.tokens, booked.spend, costs=place in self._pools)
         accounts[f.UNPRICED].add_all(((model, place, token), n) for (model, token), n in booked.unpriced.items())
         overflow = sum(amount for key, amount in booked.tokens.items() if key[0] == OTHER)
         if overflow:

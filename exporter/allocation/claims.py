@@ -153,7 +153,10 @@ class Claims:
         of_class: dict[tuple[str, TokenClass], list[TokenKey]] = {}
         for key in reports:
             _, model, token = key
-            of_class.setdefault((model, token), []).append(key)
+            same = of_class.get((model, token))
+            if same is None:
+                same = of_class[model, token] = []
+            same.append(key)
         groups: dict[tuple[tuple[tuple[str, str], ...], str], list[TokenKey]] = {}
         for (model, token), keys in of_class.items():
             phase = _phase(token)

@@ -171,20 +171,20 @@ def fitted_shares(
     for (_, model, token), amount in tokens.items():
         if token in ("output", "reasoning"):
             outputs[model] = outputs.get(model, 0) + amount
+    flat: dict[tuple[str, str], int] = {}  # per token, of the prompt's classes
+    steady: dict[str, float] = {}  # seconds per output token, but for its context
+    for model, rate in rates.items():
+        written = rate.input * float(weights.cache_write / (weights.input or 1))
+        for token, seconds in (("input", rate.input), ("cache_read", rate.cache_read), ("cache_write", written)):
+            flat[model, token] = round(seconds * _SCALE)
+        ran, out = steps.get(model, 0), outputs.get(model, 0)
+        steady[model] = rate.step * (ran / out if ran and out else rate.steps_per_output)
     found = []
     for (tenant, model, token), amount in tokens.items():
-        rate = rates[model]
-        if token in ("output", "reasoning"):
-            ran = steps.get(model, 0)
-            per_output = ran / outputs[model] if ran and outputs[model] else rate.steps_per_output
-            seconds = rate.step * per_output + rate.context * contexts.get((tenant, model), 0.0)
-        elif token == "cache_read":  # noqa: S105 a class of tokens
-            seconds = rate.cache_read
-        elif token == "cache_write":  # noqa: S105
-            seconds = rate.input * float(weights.cache_write / (weights.input or 1))
-        else:
-            seconds = rate.input
-        found.append(amount * round(seconds * _SCALE))
+        unit = flat.get((model, token))
+        if unit is None:
+            unit = round((steady[model] + rates[model].context * contexts.get((tenant, model), 0.0)) * _SCALE)
+        found.append(amount * unit)
     return found if any(found) else list(tokens.values())
 
 

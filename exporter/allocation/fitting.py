@@ -17,7 +17,6 @@ from exporter.records import NS, PROMPT_CLASSES
 
 _SPAN_NS = 3600 * NS
 _FRESH_NS = 60 * NS  # rates move slowly, and solving for them takes half a millisecond
-_ENGINE = ""  # stands for a tenant where only the engine's own sums are known
 _CLIENTS = ("done_requests", "done_prompt", "done_output")
 
 
@@ -36,14 +35,17 @@ class Fitting:
         self._fits: dict[str, Fit] = {}
         self._rates: dict[str, tuple[int, Rates | None]] = {}
         self._models: dict[str, str] = {}  # target -> the one model it serves
-        self._done: Window[tuple[str, str, str]] = Window(_SPAN_NS)  # (tenant, model, what) of requests that ended
+        self._done: Window[tuple[str, str]] = Window(_SPAN_NS)  # (model, what) of requests that ended on the engines
+        self._clients = Contexts()  # of tenants, where a gateway tells
         self._tick: list[tuple[str, Work]] = []
         self._now_ns = 0
 
     def learn(self, now_ns: int, parts: Mapping[str, Part], reports: Usage | None) -> None:
         """Take one tick: what each engine counted, and what gateways report."""
         self._now_ns, self._tick = now_ns, []
-        self._done.add(now_ns, _ended(parts.values(), reports))
+        self._done.add(now_ns, _ended(parts.values()))
+        if reports is not None:
+            self._clients.learn(now_ns, reports)
         for target, part in parts.items():
             models = {model for _, model, _ in part.usage.tokens}
             if len(models) == 1:
@@ -81,19 +83,24 @@ class Fitting:
         steps: dict[str, int] = {}
         for model, work in self._tick:
             steps[model] = steps.get(model, 0) + work.steps
-        contexts = {(tenant, model): self._context(tenant, model) for tenant, model, _ in tokens}
+        contexts = {(tenant, model): self._context(model) for tenant, model, _ in tokens}
         return fitted_shares(weights, rates, tokens, steps, contexts)
 
     def claimed(self, weights: Weights, rates: Mapping[str, Rates], tokens: Mapping[TokenKey, int]) -> list[int]:
         """The same for what gateways report: by the batch of the last hour, and the tenant's own contexts."""
-        contexts = {(tenant, model): self._context(tenant, model) for tenant, model, _ in tokens}
+        means, known = {model: self._context(model) for model in rates}, self._clients.means
+        contexts = {
+            (tenant, model): known.get((tenant, model)) or means[model]
+            for tenant, model, token in tokens
+            if token not in PROMPT_CLASSES
+        }
         return fitted_shares(weights, rates, tokens, {}, contexts)
 
-    def _context(self, tenant: str, model: str) -> float:
-        """Mean context of that tenant's requests; of all the model's where nobody knows the tenant's."""
+    def _context(self, model: str) -> float:
+        """Mean context of that model's requests; of the one that is fitted, for a name that the engines do not know."""
         totals = self._done.totals
-        for who, what in ((tenant, model), (_ENGINE, model), (_ENGINE, next(iter(self._fits), ""))):
-            requests, prompt, output = (totals.get((who, what, kind), 0) for kind in _CLIENTS)
+        for name in (model, next(iter(self._fits), "")):
+            requests, prompt, output = (totals.get((name, kind), 0) for kind in _CLIENTS)
             if requests:
                 return mean_context(prompt, output, requests)
         return 0.0
@@ -107,7 +114,7 @@ class Fitting:
         return Work(
             elapsed_ns=part.elapsed_ns,
             steps=measures.get((model, "steps"), 0),
-            context=round(tokens["output"] * self._context(_ENGINE, model)),
+            context=round(tokens["output"] * self._context(model)),
             input=tokens["input"],
             cache_read=tokens["cache_read"],
             output=tokens["output"],
@@ -118,17 +125,39 @@ class Fitting:
         )
 
 
-def _ended(parts: Iterable[Part], reports: Usage | None) -> dict[tuple[str, str, str], int]:
-    """Requests that ended in this tick and their tokens: of engines without tenants, of gateways with."""
-    ended: dict[tuple[str, str, str], int] = {}
+class Contexts:
+    """Mean context of each tenant's requests, per model, over about the last hour: older ones fade.
+
+    One entry per tenant and model, touched only when it reports: there may be tens of thousands.
+    """
+
+    def __init__(self) -> None:
+        self.means: dict[tuple[str, str], float] = {}
+        self._sums: dict[tuple[str, str], tuple[int, float, float]] = {}  # (last report, requests, prompt + output / 2)
+
+    def learn(self, now_ns: int, reports: Usage) -> None:
+        """Take what ended since the last tick."""
+        read: dict[tuple[str, str], float] = {}
+        for (tenant, model, token), amount in reports.tokens.items():
+            if amount:
+                key = (tenant, model)
+                read[key] = read.get(key, 0.0) + (amount if token in PROMPT_CLASSES else amount / 2)
+        requests = reports.requests
+        for key, tokens in read.items():
+            ended = requests.get(key, 0)
+            if ended:
+                at_ns, count, total = self._sums.get(key, (now_ns, 0.0, 0.0))
+                keep = max(0.0, 1 - (now_ns - at_ns) / _SPAN_NS)
+                count, total = keep * count + ended, keep * total + tokens
+                self._sums[key] = (now_ns, count, total)
+                self.means[key] = total / count
+
+
+def _ended(parts: Iterable[Part]) -> dict[tuple[str, str], int]:
+    """Requests that ended in this tick and their tokens, by model."""
+    ended: dict[tuple[str, str], int] = {}
     for part in parts:
         for (model, measure), amount in part.usage.measures.items():
             if measure in _CLIENTS:
-                ended[_ENGINE, model, measure] = ended.get((_ENGINE, model, measure), 0) + amount
-    if reports is not None:
-        for (tenant, model), amount in reports.requests.items():
-            ended[tenant, model, "done_requests"] = amount
-        for (tenant, model, token), amount in reports.tokens.items():
-            key = (tenant, model, "done_prompt" if token in PROMPT_CLASSES else "done_output")
-            ended[key] = ended.get(key, 0) + amount
+                ended[model, measure] = ended.get((model, measure), 0) + amount
     return ended

@@ -224,8 +224,8 @@ def _by_model(amounts: Mapping[TokenKey, int]) -> dict[tuple[str, TokenClass], i
 
 
 def _sum(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
-    if not other:
-        return one if isinstance(one, dict) else dict(one)
+    if not one or not other:
+        return dict(one or other)
     total = dict(one)
     for key, amount in other.items():
         total[key] = total.get(key, 0) + amount

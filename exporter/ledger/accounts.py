@@ -8,7 +8,7 @@ read them from a worker thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 Labels = tuple[str, ...]
@@ -58,8 +58,12 @@ class Family:
                     raise ValueError(f"{self.name}{labels}: {amount} would make a counter fall")
                 values[row] += amount
                 moved.append(row)
-        self.unsaved.update(moved)
-        self.unrendered.update(moved)
+        self.touch(moved)
+
+    def touch(self, rows: Collection[int]) -> None:
+        """These rows moved: they are to be saved and rendered again."""
+        self.unsaved.update(rows)
+        self.unrendered.update(rows)
 
     def get(self, labels: Labels) -> int:
         """The account's value; 0 when it was never opened."""

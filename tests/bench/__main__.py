@@ -2,10 +2,11 @@
 
 import asyncio
 
-from tests.bench import footprint, render, scan
+from tests.bench import footprint, render, scan, tick
 
 ROW = "{name:70} {ours_us:12,.1f} us   {peer:55} {peer_us:12,.1f} us {ratio:8,.0f}x"
 
 for row in (*scan.rows(), *render.rows()):
     print(ROW.format(**row))
+footprint.show(tick.measure())
 footprint.show(asyncio.run(footprint.measure()))

@@ -29,7 +29,7 @@ pools:
 
 
 class Figure(TypedDict):
-    """One measurement and its goal."""
+    """One measurement and its goal; 0: none."""
 
     name: str
     value: float
@@ -91,7 +91,8 @@ async def _watch(running: Exporter, seconds: float, ready: float) -> list[Figure
 def show(figures: list[Figure]) -> None:
     """Print them."""
     for figure in figures:
-        print(f"{figure['name']:52} {figure['value']:10.2f} {figure['unit']:2}   goal: under {figure['goal']:g}")
+        goal = f"   goal: under {figure['goal']:g}" if figure["goal"] else ""
+        print(f"{figure['name']:70} {figure['value']:10.2f} {figure['unit']:2}{goal}")
 
 
 if __name__ == "__main__":

@@ -250,3 +250,10 @@ def test_what_an_old_process_owed_dies_with_it() -> None:
     target.show(500.0, prompt=0, cached=0)
     target.show(500.0, prompt=2, cached=5)
     assert target.show(2_060.0, prompt=10, cached=4) == {"input": 6, "cache_read": 4}
+
+
+def test_a_restart_that_only_a_fall_betrays_counts_what_stands_where_it_stood_before() -> None:
+    """Whatever shows the same value as before has counted up to it again."""
+    target = Target()
+    target.show(None, prompt=10, output=10)
+    assert target.show(None, prompt=3, output=10) == {"input": 3, "output": 10}

@@ -1,0 +1,98 @@
+"""Who is who: where a gateway's model goes, whose a series is, and how several pools share one model's reports."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from exporter.allocation.pool import PoolBook
+from exporter.allocation.roster import Roster
+from exporter.config.schema import Config
+from exporter.metering.usage import Usage
+from exporter.pricing.book import PriceBook
+from exporter.records import Series
+
+
+def pool(name: str) -> dict[str, Any]:
+    end = {"url": f"http://{name}/metrics"}
+    return {"name": name, "endpoints": [end], "gpus": {"count": Decimal(1)}, "usd_per_gpu_hour": Decimal(1)}
+
+
+ROUTES = [
+    {"model": "llama*", "pool": ["east", "west"]},
+    {"model": "smart", "provider": "openai"},
+    {"model": "gpt-*", "provider": "azure"},
+]
+LABELS = ["team", "user"]
+CONFIG = Config.model_validate({
+    "pools": [pool("east"), pool("west")],
+    "gateways": [
+        {"name": name, "endpoints": [{"url": f"http://{name}/metrics"}], "routes": ROUTES, "tenant_label": LABELS}
+        for name in ("edge", "edge-2")
+    ],
+    "tenants": {"aliases": {"id-7": "acme"}, "limit": 2},
+})  # fmt: skip
+
+
+def account(model: str, alias: str = "", **labels: str) -> tuple[str, str, str]:
+    scope = Roster(CONFIG, []).scopes(dict.fromkeys(["east", "west", "edge", "edge-2"], 0))["http://edge:80/metrics"]
+    return scope.account(Series("s", tuple(sorted(labels.items())), "s"), model, alias or model)
+
+
+@pytest.mark.parametrize(
+    ("model", "alias", "place"),
+    [
+        ("llama-70b", "", "east,west"),
+        ("meta/llama", "llama-chat", "east,west"),  # by what the client called it
+        ("gpt-4o", "smart", "openai"),  # the first route that fits, not the best
+        ("gpt-4o", "4o", "azure"),  # by what the gateway calls it
+        ("claude", "", "edge"),  # nobody said: unpriced, under the gateway's name
+    ],
+)
+def test_the_first_route_that_matches_either_name_wins(model: str, alias: str, place: str) -> None:
+    assert account(model, alias) == (place, "_unattributed", model)
+
+
+@pytest.mark.parametrize(
+    ("labels", "tenant"),
+    [
+        ({"team": "acme", "user": "joe"}, "acme"),
+        ({"team": "None", "user": "joe"}, "joe"),
+        ({"team": "", "user": "id-7"}, "acme"),
+        ({"team": "None", "user": "None"}, "_unattributed"),
+        ({}, "_unattributed"),
+        ({"team": "_other"}, "_unattributed"),
+    ],
+)
+def test_the_first_label_that_is_set_names_the_tenant(labels: dict[str, str], tenant: str) -> None:
+    assert account("llama", **labels)[1] == tenant
+
+
+def test_both_pools_of_a_route_and_no_others_are_behind_a_gateway() -> None:
+    roster = Roster(CONFIG, [])
+    assert roster.behind_gateways == {"east", "west"}
+    assert [roster.owner(f"http://{name}:80/metrics") for name in ("east", "edge-2", "nowhere")] == [
+        "east",
+        "edge-2",
+        "",
+    ]
+
+
+def test_reports_of_a_model_on_two_pools_follow_the_tokens_that_each_has() -> None:
+    books = {config.name: PoolBook(config, PriceBook(()), 0) for config in CONFIG.pools}
+    books["east"].claims.stock(0, {("llama", "output"): 10}, {}, priced=True)
+    key = ("acme", "llama", "output")
+    used = {"west": Usage(tokens={("default", "llama", "output"): 30})}  # counted since the last tick
+    reports = Usage(tokens={key: 100}, requests={("acme", "llama"): 3})  # type: ignore[dict-item]
+    parts = Roster.divide("east,west", reports, books, used)
+    assert {name: part.tokens for name, part in parts.items()} == {"east": {key: 25}, "west": {key: 75}}
+    assert sum(sum(part.requests.values()) for part in parts.values()) == 3
+
+
+def test_with_nothing_to_claim_anywhere_the_first_pool_has_the_reports() -> None:
+    books = {config.name: PoolBook(config, PriceBook(()), 0) for config in CONFIG.pools}
+    key = ("acme", "llama", "output")
+    parts = Roster.divide("east,west", Usage(tokens={key: 7}), books, {})  # type: ignore[dict-item]
+    assert {name: part.tokens for name, part in parts.items()} == {"east": {key: 7}, "west": {}}

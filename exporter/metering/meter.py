@@ -36,7 +36,7 @@ class Meter:
         # Classes that are differences (input = prompt - cached) may dip below zero for a page while the engine writes
         # its counters one after the other; the dip is owed and taken from what comes next.
         self.owed: Owed = {}
-        self.unsaved: set[str] = set()  # baselines that moved since the ledger took them
+        self.unsaved: dict[str, float] = {}  # baselines that moved since the ledger took them
         self.dropped = True  # the ledger must drop its older baselines of this target first
         self.touched = False
         self.gauges = Gauges()
@@ -105,7 +105,7 @@ class Meter:
         self._collect(tokens, usage)
 
         if restarted or adopted:
-            self.baselines, self.unsaved, self.dropped = {}, set(), True
+            self.baselines, self.unsaved, self.dropped = {}, {}, True
             self._known = set()
         self._known.update(series.name for series in counters)
         self.baselines.update(moved)

@@ -93,10 +93,10 @@ class Meters:
                 "last_seen_ns": meter.last_seen_ns,
                 "owed": [[*account, token, amount] for (account, token), amount in meter.owed.items()],
             }
-            baselines[target] = {key: meter.baselines[key] for key in meter.unsaved}
+            baselines[target] = meter.unsaved
             if meter.dropped:
                 dropped.add(target)
-            meter.unsaved, meter.dropped, meter.touched = set(), False, False
+            meter.unsaved, meter.dropped, meter.touched = {}, False, False
         return Changes(targets=targets, baselines=baselines, dropped=frozenset(dropped))
 
     def undrain(self, changes: Changes) -> None:
@@ -106,6 +106,7 @@ class Meters:
                 self._gone.add(target)
             elif state is not None and target in self._meters:
                 meter = self._meters[target]
-                meter.unsaved |= changes.baselines[target].keys() & meter.baselines.keys()
+                lost = changes.baselines[target].keys() & meter.baselines.keys()  # of this process still
+                meter.unsaved |= {key: meter.baselines[key] for key in lost}
                 meter.dropped |= target in changes.dropped
                 meter.touched = True

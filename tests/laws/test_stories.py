@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from exporter.books import Books
+from exporter.config.schema import Config
+from exporter.demo.engine import SimEngine
+from exporter.demo.gateway import SimGateway
 from exporter.ledger import families as f
-from exporter.records import NS
+from exporter.ledger.changes import Saved
+from exporter.records import NS, Instant
+from exporter.sources.reader import Reader
+from exporter.sources.registry import GATEWAYS
 from tests.laws.world import World
 
 
@@ -94,3 +102,80 @@ def test_no_price_no_cost_and_the_tokens_say_so(world: World) -> None:
     assert gauges["tokencost_unpriced_gpus"]["chat",] == 4.0
     assert ("chat", "NVIDIA H100 80GB HBM3") not in gauges["tokencost_gpu_price_usd_per_hour"]
     assert not any(labels[0] == "chat" for labels in gauges["tokencost_live_cost_usd_per_token"])
+
+
+def test_a_disaggregated_pool_behind_a_gateway_bills_each_phase_to_the_tenants_who_used_it() -> None:
+    """Prompts are taken from the prefill server, output from the decode server, whose they were from the gateway."""
+    end = {"prefill": "http://p:8000/metrics", "decode": "http://d:8000/metrics"}
+    config = Config.model_validate({
+        "pools": [{
+            "name": "code", "gpus": {"count": Decimal(2)}, "usd_per_gpu_hour": Decimal("1.8"),
+            "endpoints": [{"url": url, "role": role} for role, url in end.items()],
+        }],
+        "gateways": [{
+            "name": "edge", "endpoints": [{"url": "http://g:4000/metrics"}], "tenant_label": "team_alias",
+            "routes": [{"model": "code*", "pool": "code"}],
+        }],
+    })  # fmt: skip
+    start, now = 1_795_348_800, 0
+    engines = {role: SimEngine("code", start=start - 99.0) for role in end}
+    gateway = SimGateway(start - 99.0)
+    readers = {role: Reader("vllm") for role in end}
+    edge = Reader("litellm", GATEWAYS)
+    books = Books(config, Saved(), Instant(0, start * NS))
+
+    def look() -> None:
+        nonlocal now
+        now += 15
+        at = Instant(now * NS, (start + now) * NS)
+        for role, url in end.items():
+            books.observe(readers[role].read(url, engines[role].page(), at))
+        books.observe(edge.read("http://g:4000/metrics", gateway.page(), at))
+        books.tick(at)
+
+    look()
+    for team, prompt, output in (("acme", 3000, 10), ("globex", 1000, 90)):
+        engines["prefill"].serve("code", prompt=prompt, output=1)
+        engines["decode"].serve("code", prompt=prompt, cached=prompt, external=prompt, output=output)
+        gateway.report(team, "code", prompt=prompt, output=output)
+    look()
+    tokens, spend = books.accounts[f.TOKENS], books.accounts[f.SPEND]
+    for team, prompt, output in (("acme", 3000, 10), ("globex", 1000, 90)):
+        assert tokens.get((team, "code", "code", "input")) == prompt
+        assert tokens.get((team, "code", "code", "output")) == output
+    paid = {labels[0] + " " + labels[3]: value for labels, value in zip(spend.labels, spend.values, strict=True)}
+    assert paid["acme input"] == pytest.approx(3 * paid["globex input"], abs=10)  # picodollars
+    assert paid["globex output"] == pytest.approx(9 * paid["acme output"], abs=10)
+    assert sum(spend.values) == round(2 * 1.8 / 3600 * 15 * 10**12), "all of the second tick, and nobody else's"
+    assert not [labels for labels in tokens.labels if labels[0] == "_unattributed"]
+
+
+def test_two_gateways_before_one_pool_share_its_cost() -> None:
+    config = Config.model_validate({
+        "pools": [{
+            "name": "chat", "gpus": {"count": Decimal(1)}, "usd_per_gpu_hour": Decimal("3.6"),
+            "endpoints": [{"url": "http://e:8000/metrics"}],
+        }],
+        "gateways": [
+            {
+                "name": name, "endpoints": [{"url": f"http://{name}:4000/metrics"}], "tenant_label": "team_alias",
+                "routes": [{"model": "*", "pool": "chat"}],
+            }
+            for name in ("one", "two")
+        ],
+    })  # fmt: skip
+    start = 1_795_348_800
+    engine, reader = SimEngine("chat", start=start - 99.0), Reader("vllm")
+    gateways = {name: (SimGateway(start - 99.0), Reader("litellm", GATEWAYS)) for name in ("one", "two")}
+    books = Books(config, Saved(), Instant(0, start * NS))
+    for turn in range(1, 3):
+        at = Instant(turn * 15 * NS, (start + turn * 15) * NS)
+        books.observe(reader.read("http://e:8000/metrics", engine.page(), at))
+        for name, (gateway, edge) in gateways.items():
+            books.observe(edge.read(f"http://{name}:4000/metrics", gateway.page(), at))
+        books.tick(at)
+        for gateway, _ in gateways.values():
+            engine.serve("chat", output=50)
+            gateway.report("acme", "chat", output=50)
+    assert books.accounts[f.TOKENS].get(("acme", "chat", "chat", "output")) == 100
+    assert books.accounts[f.SPEND].get(("acme", "chat", "chat", "output")) == 15_000_000_000

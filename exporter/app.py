@@ -70,6 +70,7 @@ class App:
         self._hung_up = asyncio.Event()  # SIGHUP came
         self._reconfigured = asyncio.Event()  # the interval may be another one
         self._tick_lock = asyncio.Lock()
+        self._serving = asyncio.Event()  # there are books and pollers
         self._tried = asyncio.Event()  # every target has been tried once
         self._pollers: dict[Target, asyncio.Task[None]] = {}
         self._catalog = Catalog()
@@ -118,6 +119,7 @@ class App:
     async def _serve(self) -> None:
         async with Fetcher() as self._fetcher, asyncio.TaskGroup() as self._tasks:
             self._start_pollers()
+            self._serving.set()
             self._tasks.create_task(self._tick_for_ever(), name="tick")
             hang_ups = self._tasks.create_task(self._reload_on_signal(), name="reload on SIGHUP")
             await self._stop.wait()
@@ -127,6 +129,7 @@ class App:
 
     async def reload(self) -> None:
         """Read the config again and swap to it; ConfigError leaves the old one at work."""
+        await self._serving.wait()  # asked for while the program starts
         try:
             today = datetime.fromtimestamp(self._clock.now().wall_ns / NS, UTC).date()
             config = await asyncio.to_thread(load, self._options.config_file, today=today)

@@ -74,9 +74,14 @@ class Fitting:
 
     def busy(self, rates: Mapping[str, Rates]) -> tuple[int, int] | None:
         """(nanoseconds at work, nanoseconds) of this tick, over the pool's engines; None when they do not tell."""
-        known = [(rates[model].busy_ns(work), work.elapsed_ns) for model, work in self._tick if model in rates]
-        work, elapsed = sum(busy for busy, _ in known), sum(elapsed for _, elapsed in known)
-        return (work, elapsed) if work > 0 and len(known) == len(self._tick) else None
+        busy = elapsed = 0
+        for model, work in self._tick:
+            if model in rates:
+                busy += rates[model].busy_ns(work)
+            elif work.steps or work.input or work.output:
+                return None  # at work, and nobody knows for how long
+            elapsed += work.elapsed_ns
+        return (busy, elapsed) if busy > 0 else None
 
     def shares(self, weights: Weights, rates: Mapping[str, Rates], tokens: Mapping[TokenKey, int]) -> list[int]:
         """Units of each entry of `tokens`, in its order. `rates` has all of their models."""

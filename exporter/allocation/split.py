@@ -23,11 +23,6 @@ Units = Mapping[tuple[str, TokenClass], int]  # (model, class) -> units per toke
 _SCALE = 10**9
 
 
-def static_units(weights: Weights, models: Iterable[str]) -> dict[tuple[str, TokenClass], int]:
-    """Units per token by the user's ratios, the same for every model."""
-    return {(model, token): static_weight(weights, token) for model in models for token in TOKEN_CLASSES}
-
-
 def timed_units(
     weights: Weights, models: Iterable[str], amounts: Mapping[tuple[str, str], int]
 ) -> dict[tuple[str, TokenClass], int] | None:

@@ -14,7 +14,6 @@ from exporter.ledger.money import RATE_NS_PER_PICO, rate
 from exporter.pricing.book import PriceBook
 
 GPU, OVERHEAD = "gpu", "overhead"
-RESOURCES = (GPU, OVERHEAD)
 _MICRO = 10**6
 
 

@@ -13,7 +13,7 @@ from exporter.allocation.fitted import Fit, Work, fitted_shares, mean_context
 from exporter.allocation.fitting import Part
 from exporter.allocation.lots import Seen
 from exporter.allocation.pool import PoolBook
-from exporter.allocation.split import Units, shares, static_units, timed_units
+from exporter.allocation.split import Units, shares, timed_units, weight_shares
 from exporter.config.schema import Pool, Weights
 from exporter.ledger.money import apportion
 from exporter.metering.usage import TokenKey, Usage
@@ -145,7 +145,7 @@ def _engine_usage(before: Page, page: Page) -> Usage:
 
 def weights(run: Run) -> Method:
     """Fixed ratios."""
-    return lambda tick: (shares(tick.tokens, static_units(WEIGHTS, [MODEL])), tick.work.elapsed_ns)
+    return lambda tick: (weight_shares(WEIGHTS, tick.tokens), tick.work.elapsed_ns)
 
 
 def compute_time(run: Run) -> Method:
@@ -154,8 +154,9 @@ def compute_time(run: Run) -> Method:
 
     def charge(tick: Tick) -> Charge:
         window.add(tick.at_ns, tick.amounts())
-        units = timed_units(WEIGHTS, [MODEL], window.totals) or static_units(WEIGHTS, [MODEL])
-        return shares(tick.tokens, units), tick.work.elapsed_ns
+        units = timed_units(WEIGHTS, [MODEL], window.totals)
+        found = shares(tick.tokens, units) if units else weight_shares(WEIGHTS, tick.tokens)
+        return found, tick.work.elapsed_ns
 
     return charge
 
@@ -200,7 +201,7 @@ def fitted(run: Run) -> Method:
         fit.add(tick.at_ns, work)
         rates = fit.rates(float(WEIGHTS.cache_read / WEIGHTS.input))
         if rates is None:
-            return shares(tick.tokens, static_units(WEIGHTS, [MODEL])), work.elapsed_ns
+            return weight_shares(WEIGHTS, tick.tokens), work.elapsed_ns
         units = fitted_shares(WEIGHTS, {MODEL: rates}, tick.tokens, {MODEL: work.steps}, contexts)
         return units, rates.busy_ns(work)
 

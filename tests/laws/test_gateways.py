@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -24,6 +23,7 @@ from exporter.ledger.store import Store
 from exporter.records import NS, Instant
 from exporter.sources.reader import Reader
 from exporter.sources.registry import GATEWAYS
+from tests.laws.world import folder_in_memory
 
 START_NS = 1_795_348_800 * NS
 ENGINES = ("chat-0", "chat-1")
@@ -107,8 +107,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        memory = Path("/dev/shm")  # noqa: S108 - each tick syncs to disk; the disk is not what is tested here
-        self.folder = Path(tempfile.mkdtemp(prefix="laws-", dir=memory if memory.is_dir() else None))
+        self.folder = folder_in_memory()
         self.world = World(self.folder)
         self.page: dict[tuple[str, Labels], int] = {}
         self.kept: dict[tuple[str, Labels], int] = {}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-import tempfile
 from decimal import Decimal
-from pathlib import Path
 from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
@@ -16,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from exporter.ledger import families as f
 from exporter.ledger.accounts import Labels
 from exporter.records import NS
-from tests.laws.world import POOLS, TENANTS, World, config, engine_names
+from tests.laws.world import POOLS, TENANTS, World, config, engine_names, folder_in_memory
 
 ENGINE = st.sampled_from(engine_names())
 TENANT = st.sampled_from(["acme", "globex", ""])
@@ -40,8 +38,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        memory = Path("/dev/shm")  # noqa: S108 - each tick syncs to disk; the disk is not what is tested here
-        self.folder = Path(tempfile.mkdtemp(prefix="laws-", dir=memory if memory.is_dir() else None))
+        self.folder = folder_in_memory()
         self.world = World(self.folder)
         self.page: dict[tuple[str, Labels], int] = {}
         self.kept: dict[tuple[str, Labels], int] = {}

@@ -6,6 +6,7 @@ without any of that, what an observer who looked when it looked must have booked
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -54,6 +55,12 @@ FLAVOURS = {"chat-0": VLLM, "chat-1": VLLM, "code": SGLANG, "edge": LLAMACPP}
 TENANTS = {"chat-0": ("acme", "globex", ""), "chat-1": ("acme", "globex", ""), "code": ("",), "edge": ("",)}
 POOL_OF = {"chat-0": "chat", "chat-1": "chat", "code": "code", "edge": "edge"}
 PORTS = {"chat-0": 8000, "chat-1": 8000, "code": 30000, "edge": 8080}
+
+
+def folder_in_memory() -> Path:
+    """A new folder, in memory where the system has one: each tick syncs to disk, and the disk is not what is tested."""
+    memory = Path("/dev/shm")  # noqa: S108 - see above
+    return Path(tempfile.mkdtemp(prefix="laws-", dir=memory if memory.is_dir() else None))
 
 
 def target(name: str) -> str:

@@ -60,3 +60,37 @@ class Reading:
     at: Instant
     process_start: float | None  # process_start_time_seconds, Unix seconds; None when the page has none
     samples: Samples  # the wanted lines of the page, raw, with all their labels
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU, or one MIG instance of a GPU, as a source saw it. None: the device or the source does not say.
+
+    With MIG on, the GPU itself and each of its instances are entries of their own.
+    """
+
+    uuid: str  # the driver's; unique and lasting. "GPU-...", "MIG-...", or "GPU-.../1" where an instance has none
+    name: str  # short, unique among the source's: "0"; "0:1" for GPU instance 1; "host:0" where there are hosts
+    product: str  # "NVIDIA H100 80GB HBM3"; of an instance, its GPU's
+    parent: str = ""  # uuid of the GPU that an instance is part of
+    mig_profile: str = ""  # of an instance: "1g.10gb"
+    slices: int = 0  # of an instance: compute slices it has
+    of_slices: int = 7  # compute slices that the GPU could be cut into
+    utilization: float | None = None  # 0 to 1: mean share of time at work since the source's last reading
+    memory_used: int | None = None  # bytes
+    memory_total: int | None = None  # bytes
+    power: float | None = None  # watts
+    energy: float | None = None  # joules since the driver was loaded: a counter, of the whole GPU; None on instances
+    temperature: float | None = None  # degrees Celsius
+    # Where a source knows who holds the GPU (dcgm-exporter's pod labels): the labels of each holder, sorted. More than
+    # one: it is shared in time. Empty: nobody is known to.
+    holders: tuple[tuple[tuple[str, str], ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReading:
+    """What one good look at one source of GPUs said: all of its GPUs."""
+
+    target: str  # "nvml://localhost", or the address of a dcgm-exporter
+    at: Instant
+    gpus: tuple[Gpu, ...]

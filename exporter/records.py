@@ -92,5 +92,6 @@ class GpuReading:
     """What one good look at one source of GPUs said: all of its GPUs."""
 
     target: str  # "nvml://localhost", or the address of a dcgm-exporter
+    engine: str  # "nvml" or "dcgm"
     at: Instant
     gpus: tuple[Gpu, ...]

@@ -169,7 +169,7 @@ class Books:
         return self._apis.setdefault(place, ApiBook(place)).tick(self._card, usage, now.wall_ns)
 
     def _seen(self, pool: str, usage: Usage, found: Collected) -> Seen:
-        if any(usage.tokens.values()):
+        if any(any(column.values()) for column in usage.tokens.values()):
             return Seen.USED
         targets = self._roster.members[pool]
         if not targets <= found.read:
@@ -186,14 +186,16 @@ class Books:
             accounts[f.GPU_TIME].add((place,), booked.gpu_ns)
             accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
         self._journal.post(place, booked.tokens, booked.spend, costs=place in self._pools)
-        accounts[f.UNPRICED].add_all(((model, place, token), n) for (model, token), n in booked.unpriced.items())
-        overflow = sum(amount for key, amount in booked.tokens.items() if key[0] == OTHER)
+        for (model, token), amount in booked.unpriced.items():
+            accounts[f.UNPRICED].add((model, place, token), amount)
+        overflow = sum(column.get(OTHER, 0) for column in booked.tokens.values())
         if overflow:
             accounts[f.OVERFLOW].add((), overflow)
 
     def _post_use(self, place: str, whose: Usage, timed: Usage) -> None:
-        self.accounts[f.REQUESTS].add_all(((tenant, model, place), n) for (tenant, model), n in whose.requests.items())
-        self.accounts[f.REQUEST_TIME].add_all(((place, *key), n) for key, n in timed.nanoseconds.items())
+        self._journal.post_requests(place, whose.requests)
+        for (model, phase), amount in timed.nanoseconds.items():
+            self.accounts[f.REQUEST_TIME].add((place, model, phase), amount)
 
     # -- config -----------------------------------------------------------------------------------------------------
 

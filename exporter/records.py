@@ -10,6 +10,7 @@ NS = 1_000_000_000  # nanoseconds in a second
 TokenClass = Literal["input", "cache_read", "cache_write", "output", "reasoning"]
 TOKEN_CLASSES: tuple[TokenClass, ...] = ("input", "cache_read", "cache_write", "output", "reasoning")
 PROMPT_CLASSES: frozenset[TokenClass] = frozenset({"input", "cache_read", "cache_write"})
+OUTPUT_CLASSES: frozenset[TokenClass] = frozenset({"output", "reasoning"})
 
 # What else an engine counts of its own work: its scheduler's steps; the gaps between output tokens, how many and how
 # long in all; and requests that ended, with the tokens of their prompts and answers.

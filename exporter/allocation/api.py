@@ -5,10 +5,14 @@ Rates are whole atto-USD per token, so that a token's price is exact; what is le
 
 from __future__ import annotations
 
+from itertools import accumulate
+from operator import sub
+
 from exporter.allocation.booked import Booked
-from exporter.metering.usage import TokenKey, Usage
+from exporter.columns import Columns, Kind
+from exporter.metering.usage import Usage
 from exporter.pricing.card import PriceCard
-from exporter.records import PROMPT_CLASSES, TokenClass
+from exporter.records import PROMPT_CLASSES
 
 API = "api"
 _ATTO_PER_PICO = 10**6
@@ -23,27 +27,28 @@ class ApiBook:
 
     def tick(self, card: PriceCard, usage: Usage, wall_ns: int) -> Booked:
         """Price one tick's tokens at that moment's rates."""
-        atto: dict[TokenKey, int] = {}
-        unpriced: dict[tuple[str, TokenClass], int] = {}
-        for key, amount in usage.tokens.items():
-            _, model, token = key
+        spend: Columns = {}
+        unpriced: dict[Kind, int] = {}
+        total = 0
+        for (model, token), column in usage.tokens.items():
             rates = card.rates(self.provider, model, wall_ns, _prompt_per_request(usage, model))
             rate = rates.per_token.get(token) if rates else None
-            if rate is not None:
-                atto[key] = amount * rate
-            elif amount:
-                unpriced[model, token] = unpriced.get((model, token), 0) + amount
-        total, self.carry = divmod(sum(atto.values()) + self.carry, _ATTO_PER_PICO)
-        spend = {key: amount // _ATTO_PER_PICO for key, amount in atto.items()}
-        left = total - sum(spend.values())
-        for key in sorted(atto, key=lambda key: atto[key] % _ATTO_PER_PICO, reverse=True)[:left]:
-            spend[key] += 1
-        return Booked(cost={API: total} if atto else {}, tokens=usage.tokens, spend=spend, unpriced=unpriced)
+            if rate is None:
+                if amount := sum(column.values()):
+                    unpriced[model, token] = amount
+                continue
+            # An entry ends where all the atto-USD up to it, rounded down, end: nothing is lost, nothing is sorted.
+            reached = list(accumulate((amount * rate for amount in column.values()), initial=self.carry))
+            ends = [atto // _ATTO_PER_PICO for atto in reached]
+            spend[model, token] = dict(zip(column, map(sub, ends[1:], ends), strict=False))
+            self.carry = reached[-1] % _ATTO_PER_PICO
+            total += ends[-1]
+        return Booked(cost={API: total} if spend else {}, tokens=usage.tokens, spend=spend, unpriced=unpriced)
 
 
 def _prompt_per_request(usage: Usage, model: str) -> float:
     """Mean prompt tokens per request of that model in this tick: what chooses the tier of a tiered price. 0.0 where
     the gateway counts no requests; single requests cannot be seen in counters."""
-    requests = sum(amount for (_, name), amount in usage.requests.items() if name == model)
-    prompt = sum(n for (_, name, token), n in usage.tokens.items() if name == model and token in PROMPT_CLASSES)
+    requests = sum(usage.requests.get(model, {}).values())
+    prompt = sum(sum(usage.tokens.get((model, token), {}).values()) for token in PROMPT_CLASSES)
     return prompt / requests if requests else 0.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.metering.usage import TokenKey
-from exporter.records import TokenClass
+from exporter.columns import Columns, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +12,9 @@ class Booked:
     """cost = spend + idle + growth of pending, in pico-USD, exactly. Zero entries say that the account exists."""
 
     cost: dict[str, int]  # by resource
-    tokens: dict[TokenKey, int] = field(default_factory=dict)
-    spend: dict[TokenKey, int] = field(default_factory=dict)
-    unpriced: dict[tuple[str, TokenClass], int] = field(default_factory=dict)  # tokens used while no price was known
+    tokens: Columns = field(default_factory=dict)
+    spend: Columns = field(default_factory=dict)
+    unpriced: dict[Kind, int] = field(default_factory=dict)  # tokens used while no price was known
     idle: int = 0
     gpu_ns: int = 0
     busy_ns: int = 0

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.allocation.split import Shares, counts, divide
+from exporter.columns import Columns, Kind, merge, merge_all, nonzero, sums
 from exporter.ledger.money import apportion
-from exporter.metering.usage import TokenKey
 from exporter.records import PROMPT_CLASSES, UNATTRIBUTED, TokenClass
 
-Shares = Callable[[dict[TokenKey, int]], list[int]]  # what tokens of one tick and phase weigh beside each other
+Weigh = Callable[[Columns], Shares]  # what tokens of one tick and phase weigh beside each other
 
 _PROMPT, _OUTPUT = "prompt", "output"
 _STEPS = 10  # reports that wait are kept in so many steps of the horizon
@@ -48,20 +49,20 @@ class Stock:
 class Taken:
     """What claims or expiry took out of the stock."""
 
-    spend: dict[TokenKey, int] = field(default_factory=dict)  # pico-USD
-    tokens: dict[TokenKey, int] = field(default_factory=dict)  # only those not reported by a gateway
-    unpriced: dict[tuple[str, TokenClass], int] = field(default_factory=dict)
+    spend: Columns = field(default_factory=dict)  # pico-USD
+    tokens: Columns = field(default_factory=dict)  # only those not reported by a gateway
+    unpriced: dict[Kind, int] = field(default_factory=dict)
 
 
 class Claims:
     """The stock of one pool and the reports that wait for it."""
 
-    def __init__(self, horizon_ns: int, shares: Shares) -> None:
+    def __init__(self, horizon_ns: int, weigh: Weigh) -> None:
         self.horizon_ns = horizon_ns
-        self.shares = shares
+        self.weigh = weigh
         self._stock: dict[tuple[str, str], deque[Stock]] = {}  # (engine's model, phase), oldest first
         self._models: set[str] = set()  # what the engines call their models
-        self._waiting: deque[tuple[int, dict[TokenKey, int]]] = deque()  # (step's start, tokens), oldest first
+        self._waiting: deque[tuple[int, Columns]] = deque()  # (step's start, tokens), oldest first
 
     @property
     def pending(self) -> int:
@@ -75,8 +76,8 @@ class Claims:
     def stock(
         self,
         at_ns: int,
-        tokens: Mapping[tuple[str, TokenClass], int],
-        cost: Mapping[tuple[str, TokenClass], int],
+        tokens: Mapping[Kind, int],
+        cost: Mapping[Kind, int],
         *,
         priced: bool,
     ) -> None:
@@ -93,15 +94,14 @@ class Claims:
         for key, stock in found.items():
             self._stock.setdefault(key, deque()).append(stock)
 
-    def claim(self, at_ns: int, reports: Mapping[TokenKey, int]) -> Taken:
+    def claim(self, at_ns: int, reports: Columns) -> Taken:
         """Match reports, those that wait first, then let go of stock older than the horizon; who took what."""
         taken = Taken()
-        reports = {key: amount for key, amount in reports.items() if amount}
         waiting, self._waiting = self._waiting, deque()
         for since_ns, older in waiting:
             if since_ns > at_ns - self.horizon_ns:  # else it is counted already and stays free
                 self._match(since_ns, older, taken)
-        self._match(at_ns - at_ns % max(1, self.horizon_ns // _STEPS), reports, taken)
+        self._match(at_ns - at_ns % max(1, self.horizon_ns // _STEPS), nonzero(reports), taken)
         self._expire(at_ns - self.horizon_ns, taken)
         return taken
 
@@ -115,15 +115,14 @@ class Claims:
         for (model, _), queue in self._stock.items():
             while queue and (before_ns is None or queue[0].at_ns <= before_ns):
                 stock = queue.popleft()
-                classes = list(stock.mix)
-                amounts = apportion(stock.left, [stock.mix[token] for token in classes])
-                keys = [(UNATTRIBUTED, model, token) for token in classes]
-                costs = apportion(stock.cost, self.shares(dict(zip(keys, amounts, strict=True))))
-                for key, token, amount, cost in zip(keys, classes, amounts, costs, strict=True):
-                    taken.spend[key] = taken.spend.get(key, 0) + cost
-                    taken.tokens[key] = taken.tokens.get(key, 0) + amount
-                    if not stock.priced:
-                        taken.unpriced[model, token] = taken.unpriced.get((model, token), 0) + amount
+                amounts = apportion(stock.left, list(stock.mix.values()))
+                tokens: Columns = {
+                    (model, token): {UNATTRIBUTED: amount} for token, amount in zip(stock.mix, amounts, strict=True)
+                }
+                merge_all(taken.tokens, tokens)
+                merge_all(taken.spend, divide(stock.cost, tokens, self.weigh(tokens)))
+                if not stock.priced:
+                    merge(taken.unpriced, sums(tokens))
         self._stock = {key: queue for key, queue in self._stock.items() if queue}
 
     def state(self) -> dict[str, Any]:
@@ -134,7 +133,10 @@ class Claims:
                 [*key, [[s.at_ns, s.left, s.cost, s.mix, s.priced] for s in queue]]
                 for key, queue in self._stock.items()
             ],
-            "waiting": [[at, [[*key, amount] for key, amount in reports.items()]] for at, reports in self._waiting],
+            "waiting": [
+                [at, [[tenant, *kind, n] for kind, column in reports.items() for tenant, n in column.items()]]
+                for at, reports in self._waiting
+            ],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -144,52 +146,42 @@ class Claims:
             (model, phase): deque(Stock(at, left, cost, mix, priced) for at, left, cost, mix, priced in queue)
             for model, phase, queue in state["stock"]
         }
-        self._waiting = deque(
-            (at, {(tenant, model, token): amount for tenant, model, token, amount in reports})
-            for at, reports in state["waiting"]
-        )
+        self._waiting = deque()
+        for at, entries in state["waiting"]:
+            reports: Columns = {}
+            for tenant, model, token, amount in entries:
+                reports.setdefault((model, token), {})[tenant] = amount
+            self._waiting.append((at, reports))
 
-    def _match(self, since_ns: int, reports: Mapping[TokenKey, int], taken: Taken) -> None:
-        of_class: dict[tuple[str, TokenClass], list[TokenKey]] = {}
-        for key in reports:
-            _, model, token = key
-            same = of_class.get((model, token))
-            if same is None:
-                same = of_class[model, token] = []
-            same.append(key)
-        groups: dict[tuple[tuple[tuple[str, str], ...], str], list[TokenKey]] = {}
-        for (model, token), keys in of_class.items():
+    def _match(self, since_ns: int, reports: Columns, taken: Taken) -> None:
+        groups: dict[tuple[tuple[tuple[str, str], ...], str], Columns] = {}
+        for (model, token), column in reports.items():
             phase = _phase(token)
-            groups.setdefault((tuple(self._sources(model, phase)), phase), []).extend(keys)
-        waits: dict[TokenKey, int] = {}
+            groups.setdefault((tuple(self._sources(model, phase)), phase), {})[model, token] = column
+        waits: Columns = {}
         # Claims of a model that the engines name come before those that may take from any model.
-        for (sources, _), keys in sorted(groups.items(), key=lambda group: len(group[0][0])):
-            waits |= self._serve(sources, keys, [reports[key] for key in keys], taken)
+        for (sources, _), wanted in sorted(groups.items(), key=lambda group: len(group[0][0])):
+            waits |= self._serve(sources, wanted, taken)
         if self._waiting and self._waiting[-1][0] == since_ns:
-            last = self._waiting[-1][1]
-            for key, amount in waits.items():
-                last[key] = last.get(key, 0) + amount
+            merge_all(self._waiting[-1][1], waits)
         elif waits:
-            self._waiting.append((since_ns, waits))
+            self._waiting.append((since_ns, {kind: dict(column) for kind, column in waits.items()}))
 
-    def _serve(
-        self, sources: Iterable[tuple[str, str]], keys: list[TokenKey], wanted: list[int], taken: Taken
-    ) -> dict[TokenKey, int]:
+    def _serve(self, sources: Iterable[tuple[str, str]], wanted: Columns, taken: Taken) -> Columns:
         """Give these reports what there is; returns the tokens that were not there."""
-        cost, unpriced, got = self._take(sources, sum(wanted))
+        asked = sum(sums(wanted).values())
+        cost, unpriced, got = self._take(sources, asked)
         if not got:
-            return dict(zip(keys, wanted, strict=True))
-        matched = wanted if got == sum(wanted) else apportion(got, wanted)
-        spend = taken.spend
-        shares = self.shares(dict(zip(keys, matched, strict=True)))
-        for key, part in zip(keys, apportion(cost, shares), strict=True):
-            spend[key] = spend.get(key, 0) + part
-        for key, part in zip(keys, apportion(unpriced, matched), strict=True) if unpriced else ():
-            name = (key[1], key[2])
-            taken.unpriced[name] = taken.unpriced.get(name, 0) + part
+            return wanted
+        matched = wanted if got == asked else divide(got, wanted, counts(wanted))
+        merge_all(taken.spend, divide(cost, matched, self.weigh(matched)))
+        if unpriced:
+            merge(taken.unpriced, sums(divide(unpriced, matched, counts(matched))))
         if matched is wanted:
             return {}
-        return {key: want - have for key, want, have in zip(keys, wanted, matched, strict=True) if want > have}
+        return nonzero(
+            {kind: {tenant: want - matched[kind][tenant] for tenant, want in wanted[kind].items()} for kind in wanted}
+        )
 
     def _sources(self, model: str, phase: str) -> list[tuple[str, str]]:
         """The queues a claim may take from: the model's own, or all where the engines do not know the name (an alias,

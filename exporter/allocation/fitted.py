@@ -24,14 +24,15 @@ Pure and deterministic; floats do not leave this file but as units.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import combinations
 from math import sqrt
 
+from exporter.allocation.split import Shares, weighing
+from exporter.columns import Column, Columns
 from exporter.config.schema import Weights
-from exporter.metering.usage import TokenKey
-from exporter.records import NS
+from exporter.records import NS, OUTPUT_CLASSES, PROMPT_CLASSES, TokenClass
 
 _SCALE = 10**15  # units are femtoseconds
 _SPAN_NS, _BUCKETS = 3600 * NS, 60
@@ -158,34 +159,36 @@ def mean_context(prompt: int, output: int, requests: int) -> float:
 def fitted_shares(
     weights: Weights,
     rates: Mapping[str, Rates],
-    tokens: Mapping[TokenKey, int],
+    tokens: Columns,
     steps: Mapping[str, int],
-    contexts: Mapping[tuple[str, str], float],
-) -> list[int]:
-    """Units of each entry of `tokens` of one tick, in its order: what split.shares is for the other methods.
+    contexts: Callable[[str, Column], Iterable[float]],
+) -> Shares:
+    """Units of each entry of `tokens` of one tick, in the columns' order: what split.shares is for other methods.
 
-    `rates` and `steps` (of this tick) by model, `contexts` by tenant and model. A unit is a femtosecond of an engine,
-    so that models of one pool compare.
+    `rates` and `steps` (of this tick) by model; `contexts` gives the mean context of each tenant of a model's column.
+    A unit is a femtosecond of an engine, so that models of one pool compare.
     """
-    outputs: dict[str, int] = {}
-    for (_, model, token), amount in tokens.items():
-        if token in ("output", "reasoning"):
-            outputs[model] = outputs.get(model, 0) + amount
-    flat: dict[tuple[str, str], int] = {}  # per token, of the prompt's classes
-    steady: dict[str, float] = {}  # seconds per output token, but for its context
-    for model, rate in rates.items():
-        written = rate.input * float(weights.cache_write / (weights.input or 1))
-        for token, seconds in (("input", rate.input), ("cache_read", rate.cache_read), ("cache_write", written)):
-            flat[model, token] = round(seconds * _SCALE)
-        ran, out = steps.get(model, 0), outputs.get(model, 0)
-        steady[model] = rate.step * (ran / out if ran and out else rate.steps_per_output)
-    found = []
-    for (tenant, model, token), amount in tokens.items():
-        unit = flat.get((model, token))
-        if unit is None:
-            unit = round((steady[model] + rates[model].context * contexts.get((tenant, model), 0.0)) * _SCALE)
-        found.append(amount * unit)
-    return found if any(found) else list(tokens.values())
+    found: Shares = {}
+    for (model, token), column in tokens.items():
+        rate = rates[model]
+        if token in PROMPT_CLASSES:
+            unit = round(_prompt_seconds(weights, rate, token) * _SCALE)
+            found[model, token] = [amount * unit for amount in column.values()]
+            continue
+        ran = steps.get(model, 0)
+        out = sum(sum(tokens.get((model, kind), {}).values()) for kind in OUTPUT_CLASSES) if ran else 0
+        steady = rate.step * (ran / out if ran and out else rate.steps_per_output) * _SCALE
+        slope = rate.context * _SCALE
+        reads = contexts(model, column)
+        found[model, token] = [n * round(steady + slope * read) for n, read in zip(column.values(), reads, strict=True)]
+    return weighing(tokens, found)
+
+
+def _prompt_seconds(weights: Weights, rate: Rates, token: TokenClass) -> float:
+    """Per token."""
+    if token == "cache_write":  # noqa: S105 - a class of tokens
+        return rate.input * float(weights.cache_write / (weights.input or 1))
+    return rate.cache_read if token == "cache_read" else rate.input  # noqa: S105
 
 
 def _accumulate(gram: list[float], row: Row, deviation: float) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 from exporter.allocation.fitted import Fit, Rates, Work, fitted_shares, mean_context
+from exporter.allocation.split import Shares
+from exporter.columns import Column, Columns, merge
 from exporter.config.schema import Weights
-from exporter.metering.usage import TokenKey, Usage
+from exporter.metering.usage import Usage
 from exporter.metering.window import Window
 from exporter.records import NS, PROMPT_CLASSES
 
@@ -47,7 +50,7 @@ class Fitting:
         if reports is not None:
             self._clients.learn(now_ns, reports)
         for target, part in parts.items():
-            models = {model for _, model, _ in part.usage.tokens}
+            models = {model for model, _ in part.usage.tokens}
             if len(models) == 1:
                 self._models[target] = models.pop()
             elif models:
@@ -83,22 +86,23 @@ class Fitting:
             elapsed += work.elapsed_ns
         return (busy, elapsed) if busy > 0 else None
 
-    def shares(self, weights: Weights, rates: Mapping[str, Rates], tokens: Mapping[TokenKey, int]) -> list[int]:
-        """Units of each entry of `tokens`, in its order. `rates` has all of their models."""
+    def shares(self, weights: Weights, rates: Mapping[str, Rates], tokens: Columns) -> Shares:
+        """Units of each entry of `tokens`, in the columns' order. `rates` has all of their models."""
         steps: dict[str, int] = {}
         for model, work in self._tick:
             steps[model] = steps.get(model, 0) + work.steps
-        contexts = {(tenant, model): self._context(model) for tenant, model, _ in tokens}
+
+        def contexts(model: str, column: Column) -> Iterable[float]:
+            return repeat(self._context(model), len(column))
+
         return fitted_shares(weights, rates, tokens, steps, contexts)
 
-    def claimed(self, weights: Weights, rates: Mapping[str, Rates], tokens: Mapping[TokenKey, int]) -> list[int]:
+    def claimed(self, weights: Weights, rates: Mapping[str, Rates], tokens: Columns) -> Shares:
         """The same for what gateways report: by the batch of the last hour, and the tenant's own contexts."""
-        means, known = {model: self._context(model) for model in rates}, self._clients.means
-        contexts = {
-            (tenant, model): known.get((tenant, model)) or means[model]
-            for tenant, model, token in tokens
-            if token not in PROMPT_CLASSES
-        }
+
+        def contexts(model: str, column: Column) -> Iterable[float]:
+            return self._clients.means(model, column, self._context(model))
+
         return fitted_shares(weights, rates, tokens, {}, contexts)
 
     def _context(self, model: str) -> float:
@@ -112,9 +116,9 @@ class Fitting:
 
     def _work(self, model: str, part: Part) -> Work:
         tokens = {"input": 0, "cache_read": 0, "output": 0}
-        for (_, _, token), amount in part.usage.tokens.items():
+        for (_, token), column in part.usage.tokens.items():
             kind = {"cache_write": "input", "reasoning": "output"}.get(token, token)
-            tokens[kind] += amount
+            tokens[kind] += sum(column.values())
         measures = part.usage.measures
         return Work(
             elapsed_ns=part.elapsed_ns,
@@ -131,31 +135,34 @@ class Fitting:
 
 
 class Contexts:
-    """Mean context of each tenant's requests, per model, over about the last hour: older ones fade.
+    """Mean context of each tenant's requests, per model, over the last half hour to hour.
 
-    One entry per tenant and model, touched only when it reports: there may be tens of thousands.
+    Two steps only: there may be tens of thousands of tenants.
     """
 
     def __init__(self) -> None:
-        self.means: dict[tuple[str, str], float] = {}
-        self._sums: dict[tuple[str, str], tuple[int, float, float]] = {}  # (last report, requests, prompt + output / 2)
+        self._requests: dict[str, Window[str]] = {}  # model -> tenant -> requests that ended
+        self._doubled: dict[str, Window[str]] = {}  # twice their prompts, once their answers: see mean_context
 
     def learn(self, now_ns: int, reports: Usage) -> None:
         """Take what ended since the last tick."""
-        read: dict[tuple[str, str], float] = {}
-        for (tenant, model, token), amount in reports.tokens.items():
-            if amount:
-                key = (tenant, model)
-                read[key] = read.get(key, 0.0) + (amount if token in PROMPT_CLASSES else amount / 2)
-        requests = reports.requests
-        for key, tokens in read.items():
-            ended = requests.get(key, 0)
-            if ended:
-                at_ns, count, total = self._sums.get(key, (now_ns, 0.0, 0.0))
-                keep = max(0.0, 1 - (now_ns - at_ns) / _SPAN_NS)
-                count, total = keep * count + ended, keep * total + tokens
-                self._sums[key] = (now_ns, count, total)
-                self.means[key] = total / count
+        for model, ended in reports.requests.items():
+            doubled: Column = {}
+            for (name, token), column in reports.tokens.items():
+                for _ in range(0 if name != model else 2 if token in PROMPT_CLASSES else 1):
+                    merge(doubled, column)
+            for sums, amounts in ((self._requests, ended), (self._doubled, doubled)):
+                sums.setdefault(model, Window(_SPAN_NS, steps=2)).add(now_ns, amounts)
+
+    def means(self, model: str, tenants: Iterable[str], otherwise: float) -> list[float]:
+        """The mean context of each of these tenants; `otherwise` for those of whom nothing is known."""
+        if model not in self._requests:
+            return [otherwise for _ in tenants]
+        requests, doubled = self._requests[model].totals, self._doubled[model].totals
+        return [
+            doubled[tenant] / 2 / requests[tenant] if tenant in requests and tenant in doubled else otherwise
+            for tenant in tenants
+        ]
 
 
 def _ended(parts: Iterable[Part]) -> dict[tuple[str, str], int]:

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Self, TypeVar
+from typing import Self
 
 from exporter.allocation.booked import Booked
 from exporter.allocation.claims import Claims
 from exporter.allocation.fitted import Rates
 from exporter.allocation.fitting import Fitting, Part
 from exporter.allocation.lots import Lot, Lots, Seen
-from exporter.allocation.split import COMPUTE_TIME, FITTED, WEIGHTS, shares, timed_units, weight_shares
+from exporter.allocation.split import COMPUTE_TIME, FITTED, WEIGHTS, Shares, divide, shares, timed_units, weight_shares
 from exporter.allocation.supply import Accrued, Supply
+from exporter.columns import Columns, merge, nonzero, sums, together
 from exporter.config.schema import Pool
 from exporter.ledger.changes import State
-from exporter.ledger.money import apportion
-from exporter.metering.usage import TokenKey, Usage
+from exporter.metering.usage import Usage
 from exporter.metering.window import Window
 from exporter.pricing.book import PriceBook
-from exporter.records import NS, TokenClass
+from exporter.records import NS
 
 # Seconds are counted when requests finish, tokens while they run: the window must be longer than the longest request.
 _TIMING_SPAN_NS = 3600 * NS
 
-K = TypeVar("K")
 Timing = dict[tuple[str, str], int]  # (model, token class) -> tokens, (model, phase) -> nanoseconds
 
 
@@ -127,22 +126,23 @@ class PoolBook:
         self._proven = []
         settled = self.lots.settle(self._lot(stretches), seen)
         self._learn(usage, reports, parts or {})
-        used = {key: amount for key, amount in usage.tokens.items() if amount}
+        used = nonzero(usage.tokens)
         active, busy_ns = self._active(settled.active, used)
-        spend = self._split(active, used) if used else {}
+        spend = divide(active, used, self._shares(used)) if used else {}
         priced = settled.active.priced
         if reports is None:
             taken = self.claims.flush()  # a gateway may just have left the config
-            tokens, unpriced = usage.tokens, {} if priced else _by_model(used)
+            tokens, unpriced = usage.tokens, {} if priced else sums(used)
         else:
-            self.claims.stock(self._clock_ns, _by_model(used), _by_model(spend), priced=priced)
+            self.claims.stock(self._clock_ns, sums(used), sums(spend), priced=priced)
             taken = self.claims.claim(self._clock_ns, reports.tokens)
             tokens, spend, unpriced = reports.tokens, {}, {}
+        merge(taken.unpriced, unpriced)
         return Booked(
             cost={resource: sum(part.cost[resource] for part in stretches) for resource in stretches[0].cost},
-            tokens=_sum(tokens, taken.tokens),
-            spend=_sum(spend, taken.spend),
-            unpriced=_sum(unpriced, taken.unpriced),
+            tokens=together(tokens, taken.tokens),
+            spend=together(spend, taken.spend),
+            unpriced=taken.unpriced,
             idle=settled.idle.cost + settled.active.cost - active,
             gpu_ns=sum(part.gpu_ns for part in stretches),
             busy_ns=busy_ns,
@@ -164,15 +164,13 @@ class PoolBook:
 
     def _learn(self, usage: Usage, reports: Usage | None, parts: Mapping[str, Part]) -> None:
         learnt: Timing = dict(usage.nanoseconds)  # type: ignore[arg-type]
-        for (_, model, token), amount in usage.tokens.items():
-            learnt[model, token] = learnt.get((model, token), 0) + amount
+        learnt |= sums(usage.tokens)  # type: ignore[arg-type]
         self._timing.add(self._clock_ns, learnt)
-        for key, amount in learnt.items():
-            self._lifetime[key] = self._lifetime.get(key, 0) + amount
+        merge(self._lifetime, learnt)
         self._rates = None
         if self.pool.split == FITTED and all(end.role == "any" for end in self.pool.endpoints):
             self._fitting.learn(self._clock_ns, parts, reports)
-            models = {model for (_, model, _), amount in usage.tokens.items() if amount} or self._known
+            models = {model for model, _ in nonzero(usage.tokens)} or self._known
             self._known = models
             self._rates = self._fitting.rates(models, self._cached()) if models else None
 
@@ -180,7 +178,7 @@ class PoolBook:
         weights = self.pool.weights
         return float(weights.cache_read / weights.input) if weights.input else 1.0
 
-    def _active(self, lot: Lot, used: Mapping[TokenKey, int]) -> tuple[int, int]:
+    def _active(self, lot: Lot, used: Columns) -> tuple[int, int]:
         """(pico-USD, GPU-nanoseconds) of the lot that were work: all of it, or what the fitted rates say."""
         busy = self._fitting.busy(self._rates) if self._rates and self.pool.busy_from == "auto" and used else None
         if busy is None:
@@ -188,20 +186,17 @@ class PoolBook:
         work, elapsed = busy
         return lot.cost * work // elapsed, lot.gpu_ns * work // elapsed
 
-    def _claimed(self, tokens: dict[TokenKey, int]) -> list[int]:
+    def _claimed(self, tokens: Columns) -> Shares:
         """What tokens that a gateway reports weigh beside each other."""
-        rates, models = self._rates, {model for _, model, _ in tokens}
+        rates, models = self._rates, {model for model, _ in tokens}
         if rates and len(rates) == 1:  # aliases and adapters run on the one model there is
             rates = dict.fromkeys(models, next(iter(rates.values())))
         if rates and models <= rates.keys():
             return self._fitting.claimed(self.pool.weights, rates, tokens)
         return weight_shares(self.pool.weights, tokens)
 
-    def _split(self, amount: int, used: dict[TokenKey, int]) -> dict[TokenKey, int]:
-        return dict(zip(used, apportion(amount, self._shares(used)), strict=True))
-
-    def _shares(self, used: dict[TokenKey, int]) -> list[int]:
-        models = {model for _, model, _ in used}
+    def _shares(self, used: Columns) -> Shares:
+        models = {model for model, _ in used}
         if self._rates and models <= self._rates.keys():
             self.method = FITTED
             return self._fitting.shares(self.pool.weights, self._rates, used)
@@ -214,19 +209,3 @@ class PoolBook:
                     return shares(used, units)
         self.method = WEIGHTS
         return weight_shares(self.pool.weights, used)
-
-
-def _by_model(amounts: Mapping[TokenKey, int]) -> dict[tuple[str, TokenClass], int]:
-    found: dict[tuple[str, TokenClass], int] = {}
-    for (_, model, token), amount in amounts.items():
-        found[model, token] = found.get((model, token), 0) + amount
-    return found
-
-
-def _sum(one: Mapping[K, int], other: Mapping[K, int]) -> dict[K, int]:
-    if not one or not other:
-        return dict(one or other)
-    total = dict(one)
-    for key, amount in other.items():
-        total[key] = total.get(key, 0) + amount
-    return total

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from exporter.allocation.pool import PoolBook
 from exporter.allocation.tenants import Admission
+from exporter.columns import sums
 from exporter.config.schema import Config, Gateway, Pool
 from exporter.ledger.money import apportion
 from exporter.metering.labels import safe
@@ -73,17 +74,19 @@ class Roster:
         """
         names = place.split(",")
         parts = {name: Usage() for name in names}
-        for key, amount in reports.tokens.items():
-            _, model, token = key
+        for (model, token), column in reports.tokens.items():
             stock = [pools[name].claims.available(model, token) + _fresh(used.get(name), token) for name in names]
-            shares = apportion(amount, stock if any(stock) else [1] + [0] * (len(names) - 1))
+            weights = stock if any(stock) else [1] + [0] * (len(names) - 1)
+            shares = zip(*(apportion(amount, weights) for amount in column.values()), strict=True)
             for name, share in zip(names, shares, strict=True):
-                if share or not amount:
-                    parts[name].tokens[key] = share
+                part = {tenant: n for (tenant, of), n in zip(column.items(), share, strict=True) if n or not of}
+                if part:
+                    parts[name].tokens[model, token] = part
         parts[names[0]].requests = reports.requests
         return parts
 
 
 def _fresh(usage: Usage | None, token: str) -> int:
     prompt = token in PROMPT_CLASSES
-    return sum(n for (_, _, kind), n in usage.tokens.items() if (kind in PROMPT_CLASSES) == prompt) if usage else 0
+    tokens = sums(usage.tokens) if usage else {}
+    return sum(n for (_, kind), n in tokens.items() if (kind in PROMPT_CLASSES) == prompt)

@@ -12,26 +12,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import chain
 
+from exporter.columns import Columns, Kind
 from exporter.config.schema import Weights
-from exporter.metering.usage import TokenKey
+from exporter.ledger.money import apportion
 from exporter.records import PROMPT_CLASSES, TOKEN_CLASSES, TokenClass
 
 FITTED, COMPUTE_TIME, WEIGHTS = "fitted", "compute_time", "weights"
-Units = Mapping[tuple[str, TokenClass], int]  # (model, class) -> units per token
+Units = Mapping[Kind, int]  # units per token
+Shares = dict[Kind, list[int]]  # units of each entry of a column, in its order
 
 _SCALE = 10**9
 
 
 def timed_units(
     weights: Weights, models: Iterable[str], amounts: Mapping[tuple[str, str], int]
-) -> dict[tuple[str, TokenClass], int] | None:
+) -> dict[Kind, int] | None:
     """Units per token from `amounts`: (model, class) -> tokens and (model, "prefill" | "decode") -> nanoseconds.
 
     None when a model has no seconds or no tokens in one of the phases: then the seconds say nothing, and a model
     measured in seconds cannot be compared with one measured in ratios.
     """
-    units: dict[tuple[str, TokenClass], int] = {}
+    units: dict[Kind, int] = {}
     for model in models:
         for phase, prompt in (("prefill", True), ("decode", False)):
             classes = [token for token in TOKEN_CLASSES if (token in PROMPT_CLASSES) == prompt]
@@ -44,17 +47,31 @@ def timed_units(
     return units
 
 
-def shares(tokens: Mapping[TokenKey, int], units: Units) -> list[int]:
-    """Units of each entry of `tokens`, in its order; plain token counts where no entry weighs anything."""
-    found = [amount * units[model, token] for (_, model, token), amount in tokens.items()]
-    return found if any(found) else list(tokens.values())
+def shares(tokens: Columns, units: Units) -> Shares:
+    """Units of each entry of `tokens`, in the columns' order; plain token counts where no entry weighs anything."""
+    return weighing(tokens, {kind: [n * units[kind] for n in column.values()] for kind, column in tokens.items()})
 
 
-def weight_shares(weights: Weights, tokens: Mapping[TokenKey, int]) -> list[int]:
+def weight_shares(weights: Weights, tokens: Columns) -> Shares:
     """Units of each entry of `tokens` by the user's ratios."""
     ratios = {token: static_weight(weights, token) for token in TOKEN_CLASSES}
-    found = [amount * ratios[token] for (_, _, token), amount in tokens.items()]
-    return found if any(found) else list(tokens.values())
+    return shares(tokens, {kind: ratios[kind[1]] for kind in tokens})
+
+
+def weighing(columns: Columns, units: Shares) -> Shares:
+    """`units`, or plain amounts where no entry weighs anything."""
+    return units if any(map(any, units.values())) else counts(columns)
+
+
+def counts(columns: Columns) -> Shares:
+    """Every token weighs the same."""
+    return {kind: list(column.values()) for kind, column in columns.items()}
+
+
+def divide(amount: int, among: Columns, shares: Shares) -> Columns:
+    """Split `amount` among all entries of all columns."""
+    parts = iter(apportion(amount, list(chain.from_iterable(shares[kind] for kind in among))))
+    return {kind: dict(zip(column, parts, strict=False)) for kind, column in among.items()}
 
 
 def static_weight(weights: Weights, token: TokenClass) -> int:

@@ -31,13 +31,10 @@ def apportion(amount: int, units: Sequence[int]) -> list[int]:
     total = sum(units)
     if total <= 0:
         raise ValueError("nothing to apportion by")
-    parts, remainders = [], []
-    for unit in units:
-        part, remainder = divmod(amount * unit, total)
-        parts.append(part)
-        remainders.append(remainder)
+    parts = [amount * unit // total for unit in units]
     left = amount - sum(parts)
     if left:
-        for index in sorted(range(len(units)), key=remainders.__getitem__, reverse=True)[:left]:
+        lost = [amount * unit % total for unit in units]
+        for index in sorted(range(len(units)), key=lost.__getitem__, reverse=True)[:left]:
             parts[index] += 1
     return parts

@@ -11,8 +11,9 @@ def fell(last: float, now: float) -> bool:
     return now < last and last - now > _WOBBLE * last
 
 
-def grown(last: float | None, now: float, *, restarted: bool) -> float:
-    """What was counted since `last` (None: the series is new on a page that was being watched, so it began at zero)."""
-    if restarted or last is None or fell(last, now):
+def grown(last: float | None, now: float) -> float:
+    """What was counted since `last`. None: the series is new, or its process is, on a page that was being watched, so
+    it began at zero."""
+    if last is None or fell(last, now):
         return now
     return max(0.0, now - last)

@@ -6,11 +6,16 @@ sight of a target is a baseline, and a page that cannot be this target's next on
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from itertools import compress
+from operator import is_, ne
+
+from exporter.columns import Column, merge_all
 from exporter.errors import Reason, ScrapeError
 from exporter.metering.delta import fell, grown
-from exporter.metering.route import Route, Router, Scope
-from exporter.metering.usage import Account, Gauges, Usage
-from exporter.records import NS, Instant, Reading, Samples, Series, TokenClass
+from exporter.metering.route import Cell, Counters, Route, Router, Scope
+from exporter.metering.usage import Gauges, Usage
+from exporter.records import NS, Instant, Reading, Samples
 from exporter.sources.engine import Engine
 
 # How far an engine's clock may be from ours before its start time stops being evidence.
@@ -23,7 +28,47 @@ _STUBBORN_PAGES = 10
 MAX_SERIES = 200_000
 
 
-Owed = dict[tuple[Account, TokenClass], int]
+Owed = dict[Cell, Column]
+
+
+@dataclass(slots=True)
+class _Growth:
+    """What one page says was counted since the last one."""
+
+    moved: dict[str, float] = field(default_factory=dict)  # the new baselines
+    names: set[str] = field(default_factory=set)
+    fallen: int = 0  # series that started again by themselves
+    cells: dict[Cell, Column] = field(default_factory=dict)  # tokens
+    usage: dict[str, Usage] = field(default_factory=dict)  # the rest by place, and after `settle` the tokens too
+
+    def add(self, route: Route, growth: float) -> None:
+        """Requests, seconds and measures."""
+        place, tenant, model = route.account
+        part = self.usage.get(place)
+        if part is None:
+            part = self.usage[place] = Usage()
+        if route.request:
+            column = part.requests.setdefault(model, {})
+            column[tenant] = column.get(tenant, 0) + round(growth)
+        elif route.phase is not None:
+            key = (model, route.phase)
+            part.nanoseconds[key] = part.nanoseconds.get(key, 0) + round(growth * NS)
+        elif route.measure is not None:
+            measure = (model, route.measure)
+            amount = round(growth if route.whole else growth * NS)
+            part.measures[measure] = part.measures.get(measure, 0) + amount
+
+    def settle(self, owed: Owed) -> Owed:
+        """Take what was owed off the tokens and hand them on, but for what is below zero: that is owed now."""
+        merge_all(self.cells, owed)
+        left: Owed = {}
+        for (place, model, token), column in self.cells.items():
+            if min(column.values()) < 0:
+                short = {tenant: amount for tenant, amount in column.items() if amount < 0}
+                left[place, model, token] = short
+                column.update(dict.fromkeys(short, 0))
+            self.usage.setdefault(place, Usage()).tokens[model, token] = column
+        return left
 
 
 class Meter:
@@ -44,7 +89,6 @@ class Meter:
         self.resets = 0  # restarts seen since somebody last set this to 0
         self.measured_ns = 0  # time between readings of one process, since somebody last set this to 0
         self._usage: dict[str, Usage] = {}  # by place
-        self._opened: set[object] = set()
         self._known: set[str] = set()
         self._last: Instant | None = None
         self._page: Samples = {}  # the last page accepted; only series objects of one scanner can be found in it
@@ -54,7 +98,6 @@ class Meter:
         """Another table or another config: same baselines, other accounts for what grows from here."""
         self.engine, self.scope = engine, scope
         self._router = Router(engine, scope)
-        self._opened = set()
         self._page = {}
 
     def restore(self, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: Owed) -> None:
@@ -75,60 +118,43 @@ class Meter:
         known: set[str] = set() if restarted or adopted else self._known
         same = not (first or restarted or adopted)
         before = self._page if same else {}
-        # A page is mostly what it was last time; what stands still has nothing to say.
-        moving = {series: value for series, value in reading.samples.items() if before.get(series) != value}
+        moving = _moving(before, reading.samples)
         counters = self._router.counters(moving, reading.samples, known)
         if same and not self._same_process(reading) and self.engine.one_process:
             # No start time to go by. Whatever counted up may have done so from zero, if anything counted down.
             restarted = any(
-                (route.tokens or route.request) and fell(self.baselines.get(series.key, 0.0), value)
-                for series, (route, value) in counters.items()
+                (route.cells or route.request) and fell(self.baselines.get(series.key, 0.0), value)
+                for series, route, value in counters
             )
+            counters = self._router.counters(moving, reading.samples, known)
             if restarted:
                 counters = self._router.counters(reading.samples, reading.samples, set())
-        self._bound(counters)
-
         baseline_only = adopted or (first and not self._began_while_watched(reading))
-        usage: dict[str, Usage] = {}
-        resets = int(restarted)
-        moved: dict[str, float] = {}
-        tokens: Owed = {} if restarted or adopted else dict(self.owed)
-        for series, (route, value) in counters.items():
-            last = self.baselines.get(series.key)
-            growth = 0.0 if baseline_only else grown(last, value, restarted=restarted)
-            if last is not None and not restarted and fell(last, value):
-                resets += 1
-            if last is None or restarted or adopted or growth:
-                moved[series.key] = value
-            self._count(route, growth, tokens, usage)
-        owed = {key: amount for key, amount in tokens.items() if amount < 0}
-        self._collect(tokens, usage)
+        baselines = {} if restarted or adopted else self.baselines
+        growth = self._grow(counters, baselines, baseline_only=baseline_only)
+        if len(baselines) + len(growth.moved) > MAX_SERIES < len(baselines.keys() | growth.moved.keys()):
+            raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
+        owed = growth.settle({} if restarted or adopted else self.owed)
 
         if restarted or adopted:
             self.baselines, self.unsaved, self.dropped = {}, {}, True
             self._known = set()
-        self._known.update(series.name for series in counters)
-        self.baselines.update(moved)
-        self.unsaved.update(moved)
+        self._known |= growth.names
+        self.baselines.update(growth.moved)
+        self.unsaved.update(growth.moved)
         self.owed = owed
         self.process_start = reading.process_start
-        self.resets += resets
+        self.resets += restarted + growth.fallen
         if same and not restarted and self._last is not None:
             self.measured_ns += reading.at.monotonic_ns - self._last.monotonic_ns
         self.last_seen_ns, self._last, self.touched = reading.at.wall_ns, reading.at, True
         self._page = reading.samples
-        for place, part in usage.items():
+        for place, part in growth.usage.items():
             if place in self._usage:
                 self._usage[place].merge(part)
             else:
                 self._usage[place] = part
         self._read_gauges(reading)
-
-    def _bound(self, counters: dict[Series, tuple[Route, float]]) -> None:
-        if len(self.baselines) + len(counters) > MAX_SERIES:
-            keys = {series.key for series in counters}
-            if len(self.baselines.keys() | keys) > MAX_SERIES:
-                raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
 
     def _same_process(self, reading: Reading) -> bool:
         return reading.process_start is not None and reading.process_start == self.process_start
@@ -162,28 +188,32 @@ class Meter:
             "in turn (give each replica its own endpoint), or the engine's clock is off by more than a minute",
         )
 
-    def _count(self, route: Route, growth: float, tokens: Owed, usage: dict[str, Usage]) -> None:
-        place, tenant, model = route.account
-        part = usage.setdefault(place, Usage())
-        if route.phase is not None:
-            key = (model, route.phase)
-            part.nanoseconds[key] = part.nanoseconds.get(key, 0) + round(growth * NS)
-        elif route.measure is not None:
-            measure = (model, route.measure)
-            amount = round(growth if route.whole else growth * NS)
-            part.measures[measure] = part.measures.get(measure, 0) + amount
-        elif route.request:
-            part.requests[tenant, model] = part.requests.get((tenant, model), 0) + round(growth)
-        for token, sign in route.tokens:
-            owner = (route.account, token)
-            tokens[owner] = tokens.get(owner, 0) + sign * round(growth)
-
-    def _collect(self, tokens: Owed, usage: dict[str, Usage]) -> None:
-        for owner, amount in tokens.items():
-            if amount > 0 or owner not in self._opened:
-                (place, tenant, model), token = owner
-                usage.setdefault(place, Usage()).tokens[tenant, model, token] = max(0, amount)
-                self._opened.add(owner)
+    @staticmethod
+    def _grow(counters: Counters, baselines: dict[str, float], *, baseline_only: bool) -> _Growth:
+        found = _Growth()
+        moved, cells, names = found.moved, found.cells, found.names
+        for series, route, value in counters:
+            names.add(series.name)
+            key = series.key
+            last = baselines.get(key)
+            if last is not None and value > last:  # nearly always
+                growth = value - last
+                moved[key] = value
+            else:
+                growth = 0.0 if baseline_only else grown(last, value)
+                found.fallen += last is not None and fell(last, value)
+                if last is None or growth:
+                    moved[key] = value
+            if not route.cells:
+                found.add(route, growth)
+                continue
+            tenant = route.account[1]
+            for cell, sign in route.cells:
+                column = cells.get(cell)
+                if column is None:
+                    column = cells[cell] = {}
+                column[tenant] = column.get(tenant, 0) + sign * round(growth)
+        return found
 
     def _read_gauges(self, reading: Reading) -> None:
         running, waiting, kv_cache = (
@@ -195,3 +225,10 @@ class Meter:
             waiting=sum(waiting) if waiting else None,
             kv_cache=sum(kv_cache) / len(kv_cache) if kv_cache else None,
         )
+
+
+def _moving(before: Samples, now: Samples) -> Samples:
+    """A page is mostly what it was last time; what stands still has nothing to say."""
+    if len(before) == len(now) and all(map(is_, before, now)):  # the same lines: compared without a look-up
+        return dict(compress(now.items(), map(ne, before.values(), now.values())))
+    return {series: value for series, value in now.items() if before.get(series) != value}

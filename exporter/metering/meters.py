@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from exporter.ledger.changes import Changes, Saved, State
-from exporter.metering.meter import Meter
+from exporter.metering.meter import Meter, Owed
 from exporter.metering.route import Scope
 from exporter.metering.usage import Gauges, Usage
 from exporter.records import Reading
@@ -40,7 +40,9 @@ class Meters:
 
     def _restore(self, target: str, state: State) -> None:
         meter = self._meters[target] = Meter(KNOWN[state["engine"]], self._scopes[target])
-        owed = {((place, tenant, model), token): amount for place, tenant, model, token, amount in state["owed"]}
+        owed: Owed = {}
+        for place, tenant, model, token, amount in state["owed"]:
+            owed.setdefault((place, model, token), {})[tenant] = amount
         baselines = self._saved.baselines.get(target, {})
         meter.restore(baselines, state["process_start"], state["last_seen_ns"], owed)
 
@@ -91,7 +93,11 @@ class Meters:
                 "engine": meter.engine.name,
                 "process_start": meter.process_start,
                 "last_seen_ns": meter.last_seen_ns,
-                "owed": [[*account, token, amount] for (account, token), amount in meter.owed.items()],
+                "owed": [
+                    [place, tenant, model, token, amount]
+                    for (place, model, token), column in meter.owed.items()
+                    for tenant, amount in column.items()
+                ],
             }
             baselines[target] = meter.unsaved
             if meter.dropped:

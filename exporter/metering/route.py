@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from exporter.metering.labels import given, safe
@@ -24,20 +24,22 @@ class Scope:
     watched_since_ns: int  # Unix: since when its pool is being watched
 
 
+Cell = tuple[str, str, TokenClass]  # (place, model, class): the column that a tenant's tokens go to
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one series' growth goes. Exactly one of the three is set, or none: the counter is not wanted here."""
+    """Where one series' growth goes. Exactly one of the four is set."""
 
     account: Account
-    tokens: tuple[tuple[TokenClass, int], ...] = ()  # class, +1 or -1
+    cells: tuple[tuple[Cell, int], ...] = ()  # +1 or -1
     request: bool = False
     phase: Phase | None = None
     measure: Measure | None = None
+    whole: bool = True  # counts whole things, not seconds
 
-    @property
-    def whole(self) -> bool:
-        """Counts whole things, not seconds."""
-        return self.phase is None and self.measure != "inter_token_seconds"
+
+Counters = Iterator[tuple[Series, Route, float]]
 
 
 class Router:
@@ -56,7 +58,7 @@ class Router:
         self._page_size = -1  # of the page for which `_unwanted` was chosen
         self._unwanted: set[str] = set()
 
-    def counters(self, samples: Samples, page: Samples, known: set[str]) -> dict[Series, tuple[Route, float]]:
+    def counters(self, samples: Samples, page: Samples, known: set[str]) -> Counters:
         """The counters among `samples`, a part of `page`, with where they go; tokens and requests as whole numbers.
 
         Where one signal stands on the page under several names, the name already being counted (`known`) goes on
@@ -66,16 +68,15 @@ class Router:
             self._routes.clear()  # series that went away
         if len(samples) == len(page) != 0 or len(page) != self._page_size:
             self._page_size, self._unwanted = len(page), self._choose(page, known)
-        unwanted = self._unwanted
-        found: dict[Series, tuple[Route, float]] = {}
+        unwanted, routes = self._unwanted, self._routes
         for series, value in samples.items():
             try:
-                route = self._routes[series]
+                route = routes[series]
             except KeyError:
-                route = self._routes[series] = self._route(series)
-            if route is not None and series.name not in unwanted:
-                found[series] = (route, float(round(value)) if route.whole else value)
-        return found
+                route = routes[series] = self._route(series)
+            if route is None or (unwanted and series.name in unwanted):
+                continue
+            yield series, route, float(round(value)) if value % 1 and route.whole else value
 
     def _choose(self, page: Samples, known: set[str]) -> set[str]:
         """Names on the page whose signal is counted under another name."""
@@ -109,13 +110,13 @@ class Router:
         route: Route | None = None
         if isinstance(signal, Tokens):
             if moves := _role_moves(signal.moves, role):
-                route = Route(account, tokens=tuple(moves))
+                route = Route(account, tuple(((account[0], account[2], token), sign) for token, sign in moves))
         elif isinstance(signal, Seconds):
             if signal.phase != _ELSEWHERE[role]:
-                route = Route(account, phase=signal.phase)
+                route = Route(account, phase=signal.phase, whole=False)
         elif isinstance(signal, Measured):
             if role == "any":
-                route = Route(account, measure=signal.measure)
+                route = Route(account, measure=signal.measure, whole=signal.measure != "inter_token_seconds")
         elif role != "prefill":
             route = Route(account, request=True)
         return route

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from exporter.records import Measure, Phase, TokenClass
+from exporter.columns import Column, Columns, merge, merge_all
+from exporter.records import Measure, Phase
 
-TokenKey = tuple[str, str, TokenClass]  # (tenant, model, class)
 Account = tuple[str, str, str]  # (place, tenant, model); a place is a pool, a provider, or pools joined by ","
 
 
@@ -14,21 +14,17 @@ Account = tuple[str, str, str]  # (place, tenant, model); a place is a pool, a p
 class Usage:
     """What was used in one place since the last take. Zero entries say that the account exists."""
 
-    tokens: dict[TokenKey, int] = field(default_factory=dict)
-    requests: dict[tuple[str, str], int] = field(default_factory=dict)  # (tenant, model)
+    tokens: Columns = field(default_factory=dict)
+    requests: dict[str, Column] = field(default_factory=dict)  # by model
     nanoseconds: dict[tuple[str, Phase], int] = field(default_factory=dict)  # (model, phase): request-time
     measures: dict[tuple[str, Measure], int] = field(default_factory=dict)  # (model, measure); seconds in ns
 
     def merge(self, other: Usage) -> None:
         """Add `other` to this one."""
-        for token, amount in other.tokens.items():
-            self.tokens[token] = self.tokens.get(token, 0) + amount
-        for request, amount in other.requests.items():
-            self.requests[request] = self.requests.get(request, 0) + amount
-        for phase, amount in other.nanoseconds.items():
-            self.nanoseconds[phase] = self.nanoseconds.get(phase, 0) + amount
-        for measure, amount in other.measures.items():
-            self.measures[measure] = self.measures.get(measure, 0) + amount
+        merge_all(self.tokens, other.tokens)
+        merge_all(self.requests, other.requests)
+        merge(self.nanoseconds, other.nanoseconds)
+        merge(self.measures, other.measures)
 
 
 @dataclass(frozen=True, slots=True)

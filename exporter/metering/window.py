@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
+from operator import sub
 from typing import Generic, TypeVar
+
+from exporter.columns import merge
 
 K = TypeVar("K", bound=Hashable)
 
-_BUCKETS = 60  # the window's edge moves in steps of 1/60 of it
-
 
 class Window(Generic[K]):
-    """Integer sums per key over the last `span_ns`. Memory follows what changed in the window, not what exists."""
+    """Integer sums per key over the last `span_ns`, whose edge moves in `steps` of it. Memory follows what changed in
+    each step, not what exists."""
 
-    def __init__(self, span_ns: int) -> None:
+    def __init__(self, span_ns: int, steps: int = 60) -> None:
         self.span_ns = span_ns
+        self._width_ns = span_ns // steps
         self.totals: dict[K, int] = {}
         self._buckets: deque[tuple[int, dict[K, int]]] = deque()
         self._since: int | None = None
 
     def add(self, now_ns: int, amounts: dict[K, int]) -> None:
         """Add what happened up to `now_ns` (monotonic)."""
-        width = self.span_ns // _BUCKETS
-        if not self._buckets or now_ns - self._buckets[-1][0] >= width:
+        if not self._buckets or now_ns - self._buckets[-1][0] >= self._width_ns:
             self._buckets.append((now_ns, {}))
-        bucket = self._buckets[-1][1]
-        for key, amount in amounts.items():
-            if amount:
-                bucket[key] = bucket.get(key, 0) + amount
-                self.totals[key] = self.totals.get(key, 0) + amount
+        if 0 in amounts.values():
+            amounts = {key: amount for key, amount in amounts.items() if amount}
+        merge(self._buckets[-1][1], amounts)
+        merge(self.totals, amounts)
         self._expire(now_ns)
 
     def begin(self, now_ns: int) -> None:
@@ -43,9 +44,8 @@ class Window(Generic[K]):
 
     def _expire(self, now_ns: int) -> None:
         while self._buckets and self._buckets[0][0] <= now_ns - self.span_ns:
-            for key, amount in self._buckets.popleft()[1].items():
-                left = self.totals[key] - amount
-                if left:
-                    self.totals[key] = left
-                else:
-                    del self.totals[key]
+            old = self._buckets.popleft()[1]
+            totals = self.totals
+            totals.update(zip(old, map(sub, map(totals.__getitem__, old), old.values()), strict=True))
+            for key in [key for key in old if not totals[key]]:
+                del totals[key]

@@ -13,10 +13,10 @@ from exporter.allocation.fitted import Fit, Work, fitted_shares, mean_context
 from exporter.allocation.fitting import Part
 from exporter.allocation.lots import Seen
 from exporter.allocation.pool import PoolBook
-from exporter.allocation.split import Units, shares, timed_units, weight_shares
+from exporter.allocation.split import Shares, Units, divide, shares, timed_units, weight_shares
+from exporter.columns import Column, Columns, merge, nonzero, sums
 from exporter.config.schema import Pool, Weights
-from exporter.ledger.money import apportion
-from exporter.metering.usage import TokenKey, Usage
+from exporter.metering.usage import Usage
 from exporter.metering.window import Window
 from exporter.pricing.book import PriceBook
 from exporter.records import NS, TokenClass
@@ -35,7 +35,7 @@ class Tick:
     """What grew between two scrapes."""
 
     at_ns: int
-    tokens: dict[TokenKey, int]
+    tokens: Columns
     done: dict[str, tuple[int, ...]]  # tenant -> finished requests, their prompt and output tokens
     work: Work  # without context, which is the method's own estimate
     decode_ns: int
@@ -43,24 +43,25 @@ class Tick:
 
     def amounts(self) -> dict[tuple[str, str], int]:
         """As the pool's window keeps them: (model, class) -> tokens, (model, phase) -> nanoseconds."""
-        found = {(MODEL, "prefill"): self.work.prefill_ns, (MODEL, "decode"): self.decode_ns}
-        for (_, model, token), amount in self.tokens.items():
-            found[model, token] = found.get((model, token), 0) + amount
-        return found
+        timed: dict[tuple[str, str], int] = {
+            (MODEL, "prefill"): self.work.prefill_ns,
+            (MODEL, "decode"): self.decode_ns,
+        }
+        return timed | sums(self.tokens)
 
 
-Charge = tuple[list[int], int]  # units of each entry of the tick's tokens, nanoseconds of the tick that were used
+Charge = tuple[Shares, int]  # units of each entry of the tick's tokens, nanoseconds of the tick that were used
 Method = Callable[[Tick], Charge]
 
 
 def ticks(run: Run) -> Iterator[Tick]:
     """The growth from page to page."""
     for before, page in pairwise(run.pages):
-        tokens: dict[TokenKey, int] = {}
+        tokens: Columns = {}
         for (tenant, token), amount in page.tokens.items():
             if grown := amount - before.tokens.get((tenant, token), 0):
-                tokens[tenant, MODEL, token] = grown
-        total = {token: sum(n for (_, _, name), n in tokens.items() if name == token) for token in _CLASSES}
+                tokens.setdefault((MODEL, token), {})[tenant] = grown
+        total = {token: sum(tokens.get((MODEL, token), {}).values()) for token in _CLASSES}
         work = Work(
             elapsed_ns=_ns(before, page, "at"),
             steps=page.iterations - before.iterations,
@@ -85,9 +86,8 @@ def charged(run: Run, method: Method) -> dict[str, float]:
     for tick in ticks(run):
         units, used_ns = method(tick)
         if tick.tokens:
-            parts = apportion(used_ns, units)
-            for (tenant, _, _), part in zip(tick.tokens, parts, strict=True):
-                spent[tenant] = spent.get(tenant, 0) + part
+            for column in divide(used_ns, tick.tokens, units).values():
+                merge(spent, column)
     total = sum(spent.values())
     return {tenant: amount / total for tenant, amount in spent.items()}
 
@@ -106,17 +106,14 @@ def booked(run: Run) -> dict[str, float]:
                 now - then for now, then in zip(counts, before.done.get(tenant, (0, 0, 0)), strict=True)
             )
             cached = page.done_cached[tenant] - before.done_cached.get(tenant, 0)
-            reports.requests[tenant, MODEL] = requests
-            reports.tokens |= {
-                (tenant, MODEL, "input"): prompt - cached,
-                (tenant, MODEL, "cache_read"): cached,
-                (tenant, MODEL, "output"): output,
-            }
-        seen = Seen.USED if any(usage.tokens.values()) else Seen.QUIET
+            reports.requests.setdefault(MODEL, {})[tenant] = requests
+            for token, amount in zip(_CLASSES, (prompt - cached, cached, output), strict=True):
+                reports.tokens.setdefault((MODEL, token), {})[tenant] = amount
+        seen = Seen.USED if nonzero(usage.tokens) else Seen.QUIET
         now = round(page.at * NS)
         result = book.tick(now - elapsed, now, usage, seen, reports, {"engine": Part(usage, elapsed)})
-        for (tenant, _, _), amount in result.spend.items():
-            spent[tenant] = spent.get(tenant, 0) + amount
+        for column in result.spend.values():
+            merge(spent, column)
     total = sum(spent.values())
     return {tenant: amount / total for tenant, amount in spent.items()}
 
@@ -124,8 +121,8 @@ def booked(run: Run) -> dict[str, float]:
 def _engine_usage(before: Page, page: Page) -> Usage:
     usage = Usage()
     for (tenant, token), amount in page.tokens.items():
-        key: TokenKey = ("default", MODEL, token)
-        usage.tokens[key] = usage.tokens.get(key, 0) + amount - before.tokens.get((tenant, token), 0)
+        column = usage.tokens.setdefault((MODEL, token), {})
+        merge(column, {"default": amount - before.tokens.get((tenant, token), 0)})
     done = [sum(counts[i] for counts in page.done.values()) for i in range(3)]
     then = [sum(counts[i] for counts in before.done.values()) for i in range(3)]
     usage.measures = {
@@ -177,7 +174,7 @@ def opencost(run: Run) -> Method:
 
     def charge(tick: Tick) -> Charge:
         found = shares(tick.tokens, units)
-        return found, sum(found)
+        return found, sum(map(sum, found.values()))
 
     return charge
 
@@ -191,12 +188,13 @@ def fitted(run: Run) -> Method:
         for tenant, counts in tick.done.items():
             growth = {(tenant, kind): count for kind, count in zip(_DONE, counts, strict=True)}
             window.add(tick.at_ns, growth)
-        contexts: dict[tuple[str, str], float] = {}
-        for tenant in {tenant for tenant, _, _ in tick.tokens}:
-            requests, prompt, output = (window.totals.get((tenant, kind), 0) for kind in _DONE)
-            contexts[tenant, MODEL] = mean_context(prompt, output, requests)
-        written = {key: amount for key, amount in tick.tokens.items() if key[2] == "output"}
-        context = sum(amount * contexts[tenant, model] for (tenant, model, _), amount in written.items())
+
+        def contexts(_model: str, column: Column) -> list[float]:
+            done = ([window.totals.get((tenant, kind), 0) for kind in _DONE] for tenant in column)
+            return [mean_context(prompt, output, requests) for requests, prompt, output in done]
+
+        written = tick.tokens.get((MODEL, "output"), {})
+        context = sum(n * read for n, read in zip(written.values(), contexts(MODEL, written), strict=True))
         work = replace(tick.work, context=round(context))
         fit.add(tick.at_ns, work)
         rates = fit.rates(float(WEIGHTS.cache_read / WEIGHTS.input))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.allocation.fitted import Fit, Rates, Work, fitted_shares, mean_context
+from exporter.columns import Column, Columns
 from exporter.config.schema import Weights
-from exporter.metering.usage import TokenKey
 from exporter.records import NS
 from tests.accuracy.batching import MACHINES, Engine, Request
 from tests.accuracy.methods import ticks
@@ -19,6 +19,11 @@ from tests.accuracy.methods import ticks
 TICK = 15 * NS
 STEP, CONTEXT, INPUT, CACHED = 0.008, 40e-9, 40e-6, 4e-6
 RATES = Rates(step=0.01, context=50e-9, input=30e-6, cache_read=1e-6, steps_per_output=0.5)
+
+
+def nothing(_model: str, column: Column) -> list[float]:
+    """Contexts that nobody knows."""
+    return [0.0 for _ in column]
 
 
 def busy(seed: int) -> list[Work]:
@@ -114,26 +119,29 @@ def test_whatever_is_counted_no_rate_is_negative_and_no_tick_is_busier_than_it_i
 
 
 def test_an_output_token_costs_its_part_of_the_steps_of_its_tick_and_its_own_context() -> None:
-    tokens: dict[TokenKey, int] = {
-        ("a", "m", "input"): 10,
-        ("a", "m", "cache_read"): 10,
-        ("a", "m", "cache_write"): 10,
-        ("a", "m", "output"): 3000,
-        ("b", "m", "reasoning"): 1000,
+    tokens: Columns = {
+        ("m", "input"): {"a": 10},
+        ("m", "cache_read"): {"a": 10},
+        ("m", "cache_write"): {"a": 10},
+        ("m", "output"): {"a": 3000},
+        ("m", "reasoning"): {"b": 1000},
     }
-    units = fitted_shares(Weights(), {"m": RATES}, tokens, {"m": 100}, {("a", "m"): 2000.0})
+    reads = {"a": 2000.0, "b": 0.0}
+    units = fitted_shares(Weights(), {"m": RATES}, tokens, {"m": 100}, lambda _, column: map(reads.__getitem__, column))
     per_output = 0.01 * 100 / 4000
     seconds = [10 * 30e-6, 10 * 1e-6, 10 * 30e-6, 3000 * (per_output + 2000 * 50e-9), 1000 * per_output]
-    assert [unit / 1e15 for unit in units] == pytest.approx(seconds)
+    assert [unit / 1e15 for column in units.values() for unit in column] == pytest.approx(seconds)
 
 
 def test_tokens_of_a_tick_that_counted_no_step_cost_what_they_do_over_the_window() -> None:
-    assert fitted_shares(Weights(), {"m": RATES}, {("a", "m", "output"): 10}, {}, {}) == [10 * 5 * 10**12]
+    tokens: Columns = {("m", "output"): {"a": 10}}
+    assert fitted_shares(Weights(), {"m": RATES}, tokens, {}, nothing) == {("m", "output"): [10 * 5 * 10**12]}
 
 
 def test_where_nothing_costs_anything_tokens_share_by_their_number() -> None:
     free = Rates(0.0, 0.0, 0.0, 0.0, 1.0)
-    assert fitted_shares(Weights(), {"m": free}, {("a", "m", "input"): 3, ("b", "m", "input"): 4}, {}, {}) == [3, 4]
+    tokens: Columns = {("m", "input"): {"a": 3, "b": 4}}
+    assert fitted_shares(Weights(), {"m": free}, tokens, {}, nothing) == {("m", "input"): [3, 4]}
 
 
 def test_mean_context_is_the_prompt_and_half_the_answer() -> None:

@@ -14,7 +14,7 @@ TICK = 15 * NS
 
 
 def served(model: str, steps: int) -> Part:
-    return Part(Usage(tokens={("t", model, "output"): steps}, measures={(model, "steps"): steps}), TICK)
+    return Part(Usage(tokens={(model, "output"): {"t": steps}}, measures={(model, "steps"): steps}), TICK)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from exporter.config.schema import Pool
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
 from exporter.records import NS
+from tests.columns import columns, flat
 
 HOUR = 3600 * NS
 USD = 10**12
@@ -31,14 +32,14 @@ def book(**pool: Any) -> PoolBook:
 
 
 def used(prefill: float = 0, decode: float = 0, **tokens: int) -> Usage:
-    usage = Usage(tokens={("t", "m", token): amount for token, amount in tokens.items()})  # type: ignore[misc]
+    usage = Usage(tokens=columns({("t", "m", token): amount for token, amount in tokens.items()}))
     if prefill or decode:
         usage.nanoseconds = {("m", "prefill"): round(prefill * NS), ("m", "decode"): round(decode * NS)}
     return usage
 
 
 def spent(booked: Booked) -> dict[str, int]:
-    return {token: amount for (_, _, token), amount in booked.spend.items()}
+    return {token: amount for (_, _, token), amount in flat(booked.spend).items()}
 
 
 def test_a_quiet_hour_is_idle() -> None:
@@ -143,7 +144,7 @@ def test_every_tick_closes_to_the_picodollar(ticks: list[tuple[int, Seen, int, i
         booked = pool.tick(now, now + step, usage, seen if moves or seen is not Seen.USED else Seen.BUSY)
         now += step
         cost += sum(booked.cost.values())
-        spend += sum(booked.spend.values())
+        spend += sum(flat(booked.spend).values())
         idle += booked.idle
         assert cost == spend + idle + pool.pending
     assert cost == spend + idle + pool.close().idle

@@ -13,6 +13,7 @@ from exporter.config.schema import Config
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
 from exporter.records import Series
+from tests.columns import columns
 
 
 def pool(name: str) -> dict[str, Any]:
@@ -83,16 +84,18 @@ def test_both_pools_of_a_route_and_no_others_are_behind_a_gateway() -> None:
 def test_reports_of_a_model_on_two_pools_follow_the_tokens_that_each_has() -> None:
     books = {config.name: PoolBook(config, PriceBook(()), 0) for config in CONFIG.pools}
     books["east"].claims.stock(0, {("llama", "output"): 10}, {}, priced=True)
-    key = ("acme", "llama", "output")
-    used = {"west": Usage(tokens={("default", "llama", "output"): 30})}  # counted since the last tick
-    reports = Usage(tokens={key: 100}, requests={("acme", "llama"): 3})  # type: ignore[dict-item]
+    used = {"west": Usage(tokens={("llama", "output"): {"default": 30}})}  # counted since the last tick
+    reports = Usage(tokens={("llama", "output"): {"acme": 100, "new": 0}}, requests={"llama": {"acme": 3}})
     parts = Roster.divide("east,west", reports, books, used)
-    assert {name: part.tokens for name, part in parts.items()} == {"east": {key: 25}, "west": {key: 75}}
-    assert sum(sum(part.requests.values()) for part in parts.values()) == 3
+    assert {name: part.tokens for name, part in parts.items()} == {
+        "east": {("llama", "output"): {"acme": 25, "new": 0}},
+        "west": {("llama", "output"): {"acme": 75, "new": 0}},
+    }
+    assert [part.requests for part in parts.values()] == [{"llama": {"acme": 3}}, {}]
 
 
 def test_with_nothing_to_claim_anywhere_the_first_pool_has_the_reports() -> None:
     books = {config.name: PoolBook(config, PriceBook(()), 0) for config in CONFIG.pools}
-    key = ("acme", "llama", "output")
-    parts = Roster.divide("east,west", Usage(tokens={key: 7}), books, {})  # type: ignore[dict-item]
-    assert {name: part.tokens for name, part in parts.items()} == {"east": {key: 7}, "west": {}}
+    tokens = columns({("acme", "llama", "output"): 7})
+    parts = Roster.divide("east,west", Usage(tokens=tokens), books, {})
+    assert {name: part.tokens for name, part in parts.items()} == {"east": tokens, "west": {}}

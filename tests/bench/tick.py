@@ -48,7 +48,9 @@ class World:
         self.now_ns = 0
         for tenant in range(TENANTS):
             for number in range(MODELS):
-                self.gateway.report(f"t{tenant}", f"m{number}", prompt=1, output=1)
+                self.gateway.report(
+                    f"t{tenant}", f"m{number}", prompt=2, cached=1, output=1
+                )  # so that all its series are there
         self.interval(0.0)
 
     def interval(self, active: float) -> list[float]:

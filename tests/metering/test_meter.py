@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from exporter.columns import nonzero
 from exporter.errors import Reason, ScrapeError
 from exporter.metering.meter import Meter
 from exporter.metering.route import Scope
@@ -11,6 +12,7 @@ from exporter.metering.usage import Usage
 from exporter.records import NS, Instant, Reading, Role, Series
 from exporter.sources.engine import Engine, Seconds, Signal, Tokens
 from exporter.sources.registry import ENGINES
+from tests.columns import flat
 
 VLLM = ENGINES["vllm"]
 WATCHED_SINCE = 1_000.0
@@ -47,9 +49,8 @@ class Target:
         self.usage = self.meter.take().get("p", Usage())
         self.resets, self.meter.resets = self.meter.resets, 0
         found: dict[str, int] = {}
-        for (_, _, token), amount in self.usage.tokens.items():
-            if amount:
-                found[token] = found.get(token, 0) + amount
+        for (_, token), column in nonzero(self.usage.tokens).items():
+            found[token] = found.get(token, 0) + sum(column.values())
         return found
 
 
@@ -60,7 +61,7 @@ def _series(name: str, labels: tuple[tuple[str, str], ...]) -> Series:
 def test_the_first_sight_is_a_baseline_and_opens_the_accounts_at_zero() -> None:
     target = Target()
     assert target.show(prompt=100, cached=40, output=7) == {}
-    assert target.usage.tokens == {("t", "m", "input"): 0, ("t", "m", "cache_read"): 0, ("t", "m", "output"): 0}
+    assert flat(target.usage.tokens) == {("t", "m", token): 0 for token in ("input", "cache_read", "output")}
     assert target.show(prompt=150, cached=60, output=8) == {"input": 30, "cache_read": 20, "output": 1}
 
 
@@ -160,7 +161,7 @@ def test_our_own_clock_stepping_does_not_hide_a_restart(step: int) -> None:
     at = Instant(target.now + 8 * NS, target.now + (15 + step) * NS)  # 15 s later, the wall clock an hour off
     samples = {_series(PROMPT, (("model_name", "m"),)): 7.0}
     target.meter.observe(Reading("http://e", "vllm", at, (target.now + 10 * NS) / NS, samples))
-    assert target.meter.take()["p"].tokens["t", "m", "input"] == 7
+    assert target.meter.take()["p"].tokens["m", "input"] == {"t": 7}
 
 
 def test_old_and_new_names_on_one_page_are_never_added() -> None:
@@ -179,7 +180,7 @@ def test_a_cached_counter_that_runs_ahead_is_owed_and_paid_back() -> None:
     target = Target()
     target.show(prompt=0, cached=0)
     assert target.show(prompt=2, cached=5) == {"cache_read": 5}
-    assert target.meter.owed == {(("p", "t", "m"), "input"): -3}
+    assert target.meter.owed == {("p", "m", "input"): {"t": -3}}
     assert target.show(prompt=10, cached=5) == {"input": 5}
 
 
@@ -196,7 +197,7 @@ def test_disaggregated_roles_bill_each_token_once(role: Role, tokens: dict[str, 
     counters = {"vllm:request_success_total": 0.0, "prompt": 0.0, "cached": 0.0, "output": 0.0}
     target.show(500.0, **counters)
     assert target.show(500.0, **{"vllm:request_success_total": 1.0}, prompt=10, cached=3, output=2) == tokens
-    assert sum(target.usage.requests.values()) == requests
+    assert sum(sum(column.values()) for column in target.usage.requests.values()) == requests
 
 
 def test_a_prefill_server_that_says_so_is_not_billed_beside_its_decode_server() -> None:
@@ -220,7 +221,7 @@ def test_a_page_without_a_model_uses_the_configured_name() -> None:
     target.labels = {}
     target.show(None, **{"llamacpp:prompt_tokens_total": 0.0})
     target.show(None, **{"llamacpp:prompt_tokens_total": 5.0})
-    assert target.usage.tokens == {("t", "fallback", "input"): 5}
+    assert target.usage.tokens == {("fallback", "input"): {"t": 5}}
 
 
 def test_a_refused_reading_changes_nothing() -> None:

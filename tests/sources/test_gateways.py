@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from exporter.columns import nonzero
 from exporter.errors import Reason, ScrapeError
 from exporter.metering.labels import given
 from exporter.metering.meter import Meter
@@ -103,9 +104,9 @@ def test_the_router_finds_the_same(name: str) -> None:
     router = Router(gateway, Scope("any", "", lambda _, model, alias: ("p", alias, model), watched_since_ns=0))
     moved: Counter[str] = Counter()
     requests = 0
-    for route, value in router.counters(samples, samples, set()).values():
+    for _, route, value in router.counters(samples, samples, set()):
         requests += int(value) * route.request
-        for token_class, sign in route.tokens:
+        for (_, _, token_class), sign in route.cells:
             moved[token_class] += sign * int(value)
     assert (tuple(moved[token_class] for token_class in TOKEN_CLASSES), requests) == TRUTH[name][1:]
 
@@ -182,7 +183,7 @@ class Proxy:
         samples = self.scanner.scan("".join(lines).encode())
         self.meter.observe(Reading("t", "litellm", Instant(self.now, self.now), 500.0, samples))
         usage = self.meter.take()["p"]
-        return {tenant: amount for (tenant, _, _), amount in usage.tokens.items() if amount}
+        return nonzero(usage.tokens).get(("m", "output"), {})
 
 
 def test_an_evicted_series_takes_no_other_with_it() -> None:

@@ -13,8 +13,12 @@ PROMPT_CLASSES: frozenset[TokenClass] = frozenset({"input", "cache_read", "cache
 OUTPUT_CLASSES: frozenset[TokenClass] = frozenset({"output", "reasoning"})
 
 # What else an engine counts of its own work: its scheduler's steps; the gaps between output tokens, how many and how
-# long in all; and requests that ended, with the tokens of their prompts and answers.
-Measure = Literal["steps", "inter_tokens", "inter_token_seconds", "done_requests", "done_prompt", "done_output"]
+# long in all; requests that ended, with the tokens of their prompts and answers; tokens that a draft model proposed and
+# those of them that were taken (output tokens already); and requests that ended before their answer did.
+Measure = Literal[
+    "steps", "inter_tokens", "inter_token_seconds", "done_requests", "done_prompt", "done_output", "drafted", "accepted",
+    "aborted",
+]  # fmt: skip
 
 Phase = Literal["queue", "prefill", "decode"]
 Role = Literal["any", "prefill", "decode"]

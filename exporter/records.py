@@ -16,8 +16,8 @@ OUTPUT_CLASSES: frozenset[TokenClass] = frozenset({"output", "reasoning"})
 # long in all; requests that ended, with the tokens of their prompts and answers; tokens that a draft model proposed and
 # those of them that were taken (output tokens already); and requests that ended before their answer did.
 Measure = Literal[
-    "steps", "inter_tokens", "inter_token_seconds", "done_requests", "done_prompt", "done_output", "drafted", "accepted",
-    "aborted",
+    "steps", "inter_tokens", "inter_token_seconds", "done_requests", "done_prompt", "done_output",
+    "drafted", "accepted", "aborted",
 ]  # fmt: skip
 
 Phase = Literal["queue", "prefill", "decode"]

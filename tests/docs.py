@@ -67,7 +67,10 @@ def _classes(tokens: Iterable[Tokens]) -> list[str]:
 
 def config() -> str:
     schema = Config.model_json_schema()
-    rows = ((code(key), default, text) for key, default, text in _keys(schema, schema["$defs"]))
+    leaves: dict[str, list[tuple[str, Schema]]] = {}  # a key that several mappings of a union have stands once
+    for key, default, leaf in _keys(schema, schema["$defs"]):
+        leaves.setdefault(key, []).append((default, leaf))
+    rows = ((code(key), found[0][0], _meaning(key, [leaf for _, leaf in found])) for key, found in leaves.items())
     return table(("key", "default", "what it is"), rows)
 
 
@@ -75,8 +78,8 @@ def config() -> str:
 REFUSED = {".".join(missing.path).replace(".*", "[]"): missing.values for missing in MISSING}
 
 
-def _keys(part: Schema, defs: Schema, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """(key path, default, description) of every leaf under a mapping of the config that this version takes."""
+def _keys(part: Schema, defs: Schema, path: str = "") -> Iterator[tuple[str, str, Schema]]:
+    """(key path, default, schema) of every leaf under a mapping of the config that this version takes."""
     for name, schema in part["properties"].items():
         key = path + name
         if key in REFUSED and REFUSED[key] is None:
@@ -88,13 +91,14 @@ def _keys(part: Schema, defs: Schema, path: str = "") -> Iterator[tuple[str, str
                 yield from _keys(model, defs, below)
         if not models:
             required = name in part.get("required", ())
-            yield key, "required" if required else _default(schema), _meaning(key, schema)
+            yield key, "required" if required else _default(schema), schema
 
 
 def _references(schema: Schema) -> list[str]:
     """The mappings that a key may hold: itself, as list items, or one of several."""
-    options = [schema, schema.get("items", {}), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
-    return [option["$ref"] for option in options if "$ref" in option]
+    below = [schema.get("items", {}), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    found = [reference for option in below if option for reference in _references(option)]
+    return [schema["$ref"], *found] if "$ref" in schema else found
 
 
 def _taken(key: str, schema: Schema) -> bool:
@@ -109,9 +113,13 @@ def _default(schema: Schema) -> str:
     return ", ".join(code(str(item)) for item in items if item not in (None, "", {}))
 
 
-def _meaning(key: str, schema: Schema) -> str:
-    choices = [code(value) for value in schema.get("enum", ()) if value not in (REFUSED.get(key) or ())]
-    return " ".join(filter(None, (schema.get("description", ""), f"One of {', '.join(choices)}." if choices else "")))
+def _meaning(key: str, schemas: list[Schema]) -> str:
+    values = (
+        value for schema in schemas for value in schema.get("enum", [schema["const"]] if "const" in schema else ())
+    )
+    choices = [code(value) for value in dict.fromkeys(values) if value not in (REFUSED.get(key) or ())]
+    listed = f"One of {', '.join(choices)}." if choices else ""
+    return " ".join(filter(None, (schemas[0].get("description", ""), listed)))
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from exporter.config.schema import Config, StaticGpus, Target
+from exporter.config.prices import GpuPrice, Kind, OwnedGpu
+from exporter.config.schema import Config, DcgmGpus, Pool, StaticGpus, Target
+from exporter.config.shares import oversold
 from exporter.config.types import Loc, Mistake
 
 
@@ -36,24 +39,6 @@ MISSING = (
         LATER_GATEWAYS,
         "this gateway is not available in this version",
         "write one of: auto, litellm, envoy_ai_gateway, otel_genai",
-    ),
-    Missing(
-        ("pools", "*", "gpus", "source"),
-        frozenset({"nvml", "dcgm"}),
-        "reading GPUs from NVML or dcgm-exporter is not available in this version",
-        "write the number of GPUs and their product: {count: 4, product: ...}",
-    ),
-    Missing(
-        ("pools", "*", "busy_from"),
-        frozenset({"gpu_utilization"}),
-        "busy time from GPU utilization is not available in this version",
-        "write busy_from: auto",
-    ),
-    Missing(
-        ("prices", "energy"),
-        None,
-        "the price of energy is not available in this version",
-        "remove the key, and put it into overhead_usd_per_hour",
     ),
     Missing(
         ("budgets",),
@@ -86,9 +71,12 @@ def walk(data: Any, path: tuple[str, ...]) -> Iterator[tuple[Loc, Any]]:
 
 
 def disagreements(config: Config, today: date) -> Iterator[Mistake]:
-    """Names that nobody has, names and targets that two have, products without a price on that day (UTC)."""
+    """Names that nobody has; names, targets and GPUs that several have; GPUs without a price on that day (UTC)."""
     yield from twice(config)
+    yield from read_in_two_ways(config)
+    yield from oversold(config.pools)
     yield from unpriced(config, today)
+    yield from unpriced_kinds(config, today)
     yield from unknown(config)
 
 
@@ -112,6 +100,26 @@ def twice(config: Config) -> Iterator[Mistake]:
                 yield (section, index, "endpoints", number, "url"), wrong, "remove one of the two"
 
 
+def read_in_two_ways(config: Config) -> Iterator[Mistake]:
+    """Addresses of dcgm-exporter: one page for all pools that name it, and no engine's or gateway's."""
+    served = {endpoint.target: pool.name for pool in config.pools for endpoint in pool.endpoints}
+    served |= {endpoint.target: gateway.name for gateway in config.gateways for endpoint in gateway.endpoints}
+    first: dict[str, tuple[int, DcgmGpus]] = {}
+    for index, pool in enumerate(config.pools):
+        gpus, loc = pool.gpus, ("pools", index, "gpus")
+        if not isinstance(gpus, DcgmGpus):
+            continue
+        if gpus.target in served:
+            wrong = f"this is the address of an endpoint of {served[gpus.target]!r}"
+            yield (*loc, "url"), wrong, "write the address of dcgm-exporter"
+        earlier, other = first.setdefault(gpus.target, (index, gpus))
+        for key in ("url", "basic_auth", "bearer_token_file", "tls"):
+            mine, theirs = (urlsplit(g.url).query if key == "url" else getattr(g, key) for g in (gpus, other))
+            if mine != theirs:
+                wrong = f"pools[{earlier}].gpus reads the same page with another {'query' if key == 'url' else key}"
+                yield (*loc, key), wrong, "write the same in both: the page is read once"
+
+
 def unpriced(config: Config, today: date) -> Iterator[Mistake]:
     prices = config.prices.gpus
     known = ", ".join(dict.fromkeys(repr(price.product) for price in prices if price.holds_on(today)))
@@ -126,6 +134,36 @@ def unpriced(config: Config, today: date) -> Iterator[Mistake]:
             wrong = f"no price for {product!r} holds on {today}"
             fix = f"add one to prices.gpus, which now has {known or 'none'}, or set usd_per_gpu_hour"
             yield ("pools", index, "gpus", "product"), wrong, fix
+
+
+def unpriced_kinds(config: Config, today: date) -> Iterator[Mistake]:
+    """Kinds of purchase that a pool asks for and no row has: for its product on that day, or, where GPUs are
+    discovered, at all. A discovered product without a price is no mistake: tokencost_unpriced_gpus counts it."""
+    for index, pool in enumerate(config.pools):
+        rows: Sequence[GpuPrice | OwnedGpu] = config.prices.gpus
+        of_it = ""
+        if isinstance(pool.gpus, StaticGpus):
+            product = pool.gpus.product
+            rows, of_it = [row for row in rows if row.covers(product, today)], f" for {product!r} on {today}"
+            if not product or not rows:
+                continue  # unpriced says so
+        kinds = dict.fromkeys(row.purchase for row in rows)
+        for loc, kind in asked(pool):
+            if kind not in kinds:
+                wrong = f"no row of prices.gpus has purchase: {kind}{of_it}"
+                yield (
+                    ("pools", index, *loc),
+                    wrong,
+                    f"add one, or write one of: {', '.join(kinds) or '(there are none)'}",
+                )
+
+
+def asked(pool: Pool) -> Iterator[tuple[Loc, Kind]]:
+    """The kinds of purchase that a pool names, and where."""
+    if isinstance(pool.purchase, str):
+        yield ("purchase",), pool.purchase
+    else:
+        yield from ((("purchase", kind), kind) for kind in pool.purchase or ())
 
 
 def unknown(config: Config) -> Iterator[Mistake]:

@@ -19,7 +19,12 @@ from exporter.errors import ConfigError, Problem
 
 MAX_BYTES = 1 << 20
 # Stands in for prices that could not be read: no product is then said to lack one.
-ANY_PRICE = {"gpus": [{"product": "*", "usd_per_hour": 0}]}
+ANY_PRICE = {
+    "gpus": [
+        *({"product": "*", "usd_per_hour": 0, "purchase": kind} for kind in ("on_demand", "spot", "reserved")),
+        {"product": "*", "purchase_usd": 0, "years": 1},
+    ]
+}
 
 
 def load(path: Path, *, today: date) -> Config:

@@ -10,7 +10,9 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
-from exporter.config.schema import Config, Part
+from exporter.config.part import Part
+from exporter.config.prices import GpuPrice, OwnedGpu
+from exporter.config.schema import Config, DcgmGpus, NvmlGpus, StaticGpus
 from exporter.config.types import LABEL_PATTERN, NAME_PATTERN, TEXT_PATTERN, USERNAME_PATTERN, Loc, Mistake
 
 # Pydantic's error type: wrong, fix. Fields: its own context, and was, text, quote, allowed, example, keys below.
@@ -55,15 +57,25 @@ EXAMPLES = {
     "password_file": "password_file: secrets/password",
     "period": "period: month",
     "product": 'product: "NVIDIA H100*"',
+    "purchase_usd": "purchase_usd: 30000",
     "routes": 'routes: [{model: "*", provider: openai}]',
     "url": "url: http://127.0.0.1:8000/metrics",
     "usd_per_hour": "usd_per_hour: 2.49",
     "usd_per_kwh": "usd_per_kwh: 0.12",
     "username": "username: tokencost",
+    "years": "years: 4",
 }
 
+# Tags of the unions: which mapping of several it was read as.
+TAGGED: dict[str, type[Part]] = {
+    "gpus:static": StaticGpus,
+    "gpus:nvml": NvmlGpus,
+    "gpus:dcgm": DcgmGpus,
+    "price:hourly": GpuPrice,
+    "price:owned": OwnedGpu,
+}
 # Steps of pydantic's locations that are not keys of the file.
-TAGS = frozenset({"gpus:static", "gpus:nvml", "gpus:dcgm", "[key]"})
+TAGS = frozenset({*TAGGED, "purchase:kind", "purchase:blend", "[key]"})
 
 
 def explain(error: ErrorDetails, text: str) -> Iterator[Mistake]:
@@ -75,6 +87,8 @@ def explain(error: ErrorDetails, text: str) -> Iterator[Mistake]:
         return
     if kind == "default_factory_not_called" or (kind == "too_short" and value):
         return  # consequences: a default that hangs on another key, a list whose items were all refused
+    if error["loc"][-1:] == ("[key]",):
+        text = str(value)  # the key itself is wrong, not what stands behind it
     reason, allowed = PATTERNS.get(context.get("pattern", ""), FALLBACK)
     fields = context | {
         "was": describe(value, text),
@@ -113,8 +127,8 @@ def part_at(loc: Loc) -> type[Part]:
     """The model that reads what stands at one of pydantic's locations."""
     parts: list[type[Part]] = [Config]
     for step in loc:
-        if step in TAGS:  # in the order of the union
-            parts = [part for part in parts if step == f"gpus:{part.__name__.removesuffix('Gpus').lower()}"]
+        if step in TAGGED:
+            parts = [TAGGED[step]]
         elif isinstance(step, str):
             names = {info.alias or name: info for name, info in parts[0].model_fields.items()}
             parts = list(parts_in(names[step].annotation))

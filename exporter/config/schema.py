@@ -7,15 +7,16 @@ what is wrong between models (a price that is missing, a pool nobody knows) is i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from decimal import Decimal
-from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, Self
+from fractions import Fraction
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema, model_validator
+from pydantic import Discriminator, Field, Tag
 
 from exporter.config import types as t
-from exporter.config.types import DAY, HOUR, MINUTE, SECOND, Mistake, format_duration, refuse
+from exporter.config.part import Part
+from exporter.config.prices import Prices, Purchase
+from exporter.config.types import DAY, HOUR, MINUTE, SECOND, Mistake, format_duration
 from exporter.config.url import target_of
 from exporter.records import Role
 
@@ -27,22 +28,6 @@ GatewayEngine = Literal[
     "auto", "litellm", "envoy_ai_gateway", "otel_genai", "agentgateway", "kong", "epp", "aibrix", "kthena", "smg",
     "custom",
 ]  # fmt: skip
-
-
-class Part(BaseModel):
-    """A mapping of the config: immutable, no unknown keys, its values never shown in an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if found := list(self.disagreements()):
-            raise refuse(found)
-        return self
-
-    def disagreements(self) -> Iterator[Mistake]:
-        """Keys that are fine alone and wrong together."""
-        return iter(())
 
 
 class Scrape(Part):
@@ -74,55 +59,6 @@ class Live(Part):
                 yield ("windows", index), f"{format_duration(window)} is out of range", "write 10s to 1d"
             if window in self.windows[:index]:
                 yield ("windows", index), f"the window {format_duration(window)} is there twice", "remove one"
-
-
-class Dated(Part):
-    """A fact with dates (UTC): `from` is its first day, `until` the first day it no longer holds."""
-
-    from_: t.Day | None = Field(default=None, alias="from", description="First day, UTC; omitted: always.")
-    until: t.Day | None = Field(default=None, description="The first day after, UTC; omitted: for ever.")
-
-    def holds_on(self, day: date) -> bool:
-        return (self.from_ is None or self.from_ <= day) and (self.until is None or day < self.until)
-
-    def disagreements(self) -> Iterator[Mistake]:
-        if self.from_ and self.until and self.until <= self.from_:
-            wrong = f"it ends on {self.until}, not after it starts on {self.from_}"
-            yield ("until",), wrong, "write a later date: `until` is the first day after"
-
-
-class GpuPrice(Dated):
-    product: t.Value = Field(description="Glob on the GPU's product name.")
-    usd_per_hour: t.Usd = Field(description="US dollars per GPU and hour.")
-    purchase: Literal["on_demand", "spot", "reserved"] = "on_demand"
-
-    def covers(self, product: str, day: date) -> bool:
-        """True where this price is the product's on that day; of several, the first in the file counts."""
-        return self.holds_on(day) and fnmatchcase(product, self.product)
-
-
-class ModelPrice(Dated):
-    model: t.Value = Field(description="Glob on the model's name.")
-    provider: t.Name | None = None
-    input_usd_per_mtok: t.Usd | None = None
-    cache_read_usd_per_mtok: t.Usd | None = None
-    cache_write_usd_per_mtok: t.Usd | None = None
-    output_usd_per_mtok: t.Usd | None = None
-    reasoning_usd_per_mtok: t.Usd | None = None
-
-
-class Energy(Part):
-    usd_per_kwh: t.Usd
-    pue: t.Pue = Field(default=Decimal(1), description="Power usage effectiveness of the site.")
-
-
-class Prices(Part):
-    gpus: tuple[GpuPrice, ...] = Field(default=(), description="First match wins.")
-    models: tuple[ModelPrice, ...] = Field(default=(), description="API price card, USD per million tokens.")
-    catalog: Literal["genai-prices", "none"] = Field(
-        default="genai-prices", description="Fallback price card for API models."
-    )
-    energy: Energy | None = None
 
 
 class BasicAuth(Part):
@@ -176,31 +112,46 @@ class StaticGpus(Part):
     product: t.Value = Field(default="", description="Product name, priced by prices.gpus.")
 
 
-def _devices(value: object) -> object:
-    """`all` is every device of the host: an empty selection."""
-    if value == "all":
-        return ()
-    known = isinstance(value, list | tuple) and all(isinstance(v, str) or (type(v) is int and v >= 0) for v in value)
-    if not known or not value:
-        raise refuse([((), "not a selection of devices", 'write all, or a list such as [0, 1, "GPU-uuid"]')])
-    return value
+class DiscoveredGpus(Part):
+    """GPUs that a source finds, and the part of each that the pool pays for, where that is not the whole."""
+
+    source: Literal["nvml", "dcgm"]
+    share: t.Share | None = Field(
+        default=None,
+        description="Part of each GPU's price that the pool pays; of a MIG instance: instead of its slices.",
+    )
+    replicas: t.Replicas | None = Field(
+        default=None, description="Each device is shared in time (or by MPS) into so many, and the pool holds one."
+    )
+
+    def part(self, whole: Fraction = Fraction(1)) -> Fraction:
+        """The part of a GPU's price that the pool pays for one device, itself `whole` of the GPU (a MIG instance: its
+        slices)."""
+        return whole / (self.replicas or 1) if self.share is None else Fraction(self.share)
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if self.share is not None and self.replicas is not None:
+            yield ("replicas",), "both share and replicas are set", "keep one of them"
 
 
-class NvmlGpus(Part):
-    source: Literal["nvml"]
-    select: Annotated[
-        tuple[int | str, ...],
-        BeforeValidator(_devices),
-        WithJsonSchema(
-            {"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": ["integer", "string"]}, "minItems": 1}]}
-        ),
-    ] = Field(default=(), description="Devices by index or UUID; empty: all.", json_schema_extra={"default": "all"})
+class NvmlGpus(DiscoveredGpus):
+    source: Literal["nvml"] = Field(description="GPUs are read, not counted: from this host's driver or dcgm-exporter.")
+    select: t.Devices = Field(
+        default=(), description="Devices of this host by index or UUID.", json_schema_extra={"default": "all"}
+    )
 
 
-class DcgmGpus(Part):
+class DcgmGpus(Target, DiscoveredGpus):
     source: Literal["dcgm"]
-    url: t.Url
-    match: dict[t.Label, t.Regex] = Field(default={}, description="Regular expressions on labels of dcgm-exporter.")
+    match: dict[t.Label, t.Regex] = Field(
+        default={},
+        description="Regular expressions, each on a whole value, by label: of whoever holds a GPU (pod, namespace, "
+        "container, vgpu) or of the GPU (host, gpu, uuid, product, mig_profile, mig_id).",
+    )
+
+    def disagreements(self) -> Iterator[Mistake]:
+        yield from Target.disagreements(self)
+        yield from DiscoveredGpus.disagreements(self)
 
 
 def gpus_tag(value: Any) -> str:
@@ -239,6 +190,11 @@ class Pool(Part):
     endpoints: tuple[Endpoint, ...] = Field(min_length=1)
     gpus: Gpus
     usd_per_gpu_hour: t.Usd | None = Field(default=None, description="Wins over prices.gpus.")
+    purchase: Purchase | None = Field(
+        default=None,
+        description="Which price of its product the pool pays: a kind, or {kind: part} with parts that add up to 1; "
+        "omitted: the first that matches.",
+    )
     overhead_usd_per_hour: t.Usd = Field(default=Decimal(0), description="CPU, RAM, storage, operations share.")
     split: Literal["fitted", "compute_time", "weights"] = Field(
         default="fitted", description="What divides cost between prompt and generation; fitted falls back to weights."
@@ -258,6 +214,11 @@ class Pool(Part):
     def disagreements(self) -> Iterator[Mistake]:
         if self.tenant and self.tenant_label:
             yield ("tenant_label",), "both tenant and tenant_label are set", "keep one of them"
+        if self.usd_per_gpu_hour is not None and self.purchase is not None:
+            yield ("purchase",), "usd_per_gpu_hour is set too, and would win", "keep one of them"
+        if self.busy_from == "gpu_utilization" and isinstance(self.gpus, StaticGpus):
+            wrong = "nothing reads the utilization of GPUs that are only counted"
+            yield ("busy_from",), wrong, "write busy_from: auto, or give gpus a source: nvml or dcgm"
         roles = {endpoint.role for endpoint in self.endpoints}
         if "any" in roles and len(roles) > 1:
             yield ("endpoints",), "role any beside prefill or decode", "give every endpoint the role prefill or decode"

@@ -27,10 +27,12 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MS}
 LONGEST = 366 * DAY
+HIGHEST_INDEX = 999  # of a GPU on a host; real hosts have up to 16
 
 NAME_PATTERN = r"^[a-zA-Z0-9_.-]+$"
 LABEL_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # no control characters: these texts reach logs and labels
+UUID_PATTERN = r"^(GPU|MIG)-[0-9A-Za-z/-]{1,124}$"  # MIG-GPU-.../1/0: an instance, as drivers before R470 name it
 USERNAME_PATTERN = r"^[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # a colon would end it (RFC 7617)
 DURATION_PATTERN = r"^[1-9][0-9]{0,11}(ms|s|m|h|d)$"
 
@@ -118,6 +120,38 @@ def _tenant(value: str) -> str:
     return value
 
 
+def _devices(value: object) -> object:
+    """`all` is every GPU of the host: an empty selection."""
+    if value == "all":
+        return ()
+    if not isinstance(value, list | tuple) or not value:
+        raise refuse([((), "not a selection of devices", 'write all, or a list such as [0, 1, "GPU-uuid"]')])
+    found, seen = [], set()
+    for number, item in enumerate(value):
+        mistake = _no_device(item)
+        if mistake is None and item in seen:
+            mistake = f"the device {item} is there twice", "remove one of the two"
+        elif mistake is None:
+            seen.add(item)
+        if mistake:
+            found.append(((number,), *mistake))
+    if found:
+        raise refuse(found)
+    return value
+
+
+def _no_device(value: object) -> tuple[str, str] | None:
+    """What is wrong with one item of a selection, and what would be right."""
+    if type(value) is int:
+        known, wrong, fix = 0 <= value <= HIGHEST_INDEX, "no device has this index", f"write 0 to {HIGHEST_INDEX}"
+    elif isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
+        known, wrong, fix = False, "an index in quotes", f"write {int(value)} without quotes"
+    else:
+        known = isinstance(value, str) and bool(re.fullmatch(UUID_PATTERN, value))
+        wrong, fix = "neither an index nor a UUID", "write it as `nvidia-smi -L` shows it: 0, GPU-... or MIG-..."
+    return None if known else (wrong, fix)
+
+
 def _pattern(value: str) -> str:
     try:
         re.compile(value)
@@ -154,6 +188,35 @@ Pue = Annotated[
     BeforeValidator(_number),
     WithJsonSchema({"type": "number", "minimum": 1, "maximum": 10}),
 ]
+Share = Annotated[
+    Decimal,
+    Field(gt=0, le=1, decimal_places=6),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1}),
+]
+Years = Annotated[
+    Decimal,
+    Field(gt=0, le=100, decimal_places=6),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 100}),
+]
+Percent = Annotated[
+    Decimal,
+    Field(ge=0, le=100, decimal_places=6),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
+]
+Replicas = Annotated[int, Field(strict=True, ge=2, le=1000)]
+_DEVICE = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": HIGHEST_INDEX}, {"type": "string", "pattern": UUID_PATTERN}]
+}
+Devices = Annotated[
+    tuple[int | str, ...],
+    BeforeValidator(_devices),
+    WithJsonSchema(
+        {"anyOf": [{"const": "all"}, {"type": "array", "items": _DEVICE, "minItems": 1, "uniqueItems": True}]}
+    ),
+]  # empty: all
 Day = Annotated[date, BeforeValidator(_day)]
 
 Text = Annotated[str, StringConstraints(strict=True, max_length=1024, pattern=TEXT_PATTERN)]

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from exporter.config.schema import GpuPrice
+from exporter.config.prices import GpuPrice, OwnedGpu
 from exporter.records import NS
 
 
@@ -22,7 +22,7 @@ def midnight_ns(day: date) -> int:
 class PriceBook:
     """GPU prices by product and moment."""
 
-    def __init__(self, rows: tuple[GpuPrice, ...]) -> None:
+    def __init__(self, rows: tuple[GpuPrice | OwnedGpu, ...]) -> None:
         self._rows = rows
         self._changes = sorted({midnight_ns(edge) for row in rows for edge in (row.from_, row.until) if edge})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-from exporter.config.schema import ModelPrice
+from exporter.config.prices import ModelPrice
 from exporter.pricing.book import midnight_ns
 from exporter.pricing.catalog import LONGEST_NAME, Catalog
 from exporter.pricing.rates import Quote, Rates, between

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.allocation.api import ApiBook
-from exporter.config.schema import ModelPrice
+from exporter.config.prices import ModelPrice
 from exporter.metering.usage import Usage
 from exporter.pricing.card import PriceCard
 from exporter.records import NS

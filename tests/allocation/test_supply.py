@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.allocation.supply import GPU, OVERHEAD, Supply
-from exporter.config.schema import GpuPrice, Pool
+from exporter.config.prices import GpuPrice
+from exporter.config.schema import Pool
 from exporter.pricing.book import PriceBook, midnight_ns
 
 HOUR_NS = 3_600_000_000_000

@@ -18,12 +18,14 @@ from exporter.errors import ConfigError, Problem
 HERE = Path(__file__).parent
 FULL = (HERE / "good" / "full.yml").read_text()
 SEEDS = [
-    document.read(path.read_text()).data for path in (HERE / "good" / "full.yml", HERE / "bad" / "later_everything.yml")
+    document.read((HERE / name).read_text()).data
+    for name in ("good/full.yml", "good/gpus.yml", "bad/later_everything.yml")
 ]
 
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.dates().map(str),
     st.sampled_from(["5m", "http://h:1/m", "http://[", "nvml", "dcgm", "vllm", "_other", "{", "\x85", "UTC", "[key]"]),
+    st.sampled_from(["spot", "owned", "all", "0", "GPU-1"]),
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.load import load
-from exporter.config.schema import Config, Endpoint, GpuPrice, StaticGpus, Weights
+from exporter.config.prices import GpuPrice, OwnedGpu
+from exporter.config.schema import Config, DcgmGpus, Endpoint, NvmlGpus, StaticGpus, Weights
 from exporter.config.types import DAY, HOUR, MINUTE, MS, SECOND, duration, format_duration
 from exporter.errors import ConfigError
 
@@ -23,6 +25,11 @@ GOOD = Path(__file__).parent / "good"
 @pytest.fixture(scope="module")
 def full() -> Config:
     return load(GOOD / "full.yml", today=TODAY)
+
+
+@pytest.fixture(scope="module")
+def gpus() -> Config:
+    return load(GOOD / "gpus.yml", today=TODAY)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "pools.0.endpoints.0.bearer_token_file": None,
     "pools.0.endpoints.0.tls": None,
     "pools.0.gpus.product": "",
+    "pools.0.purchase": None,
     "pools.0.overhead_usd_per_hour": Decimal(0),
     "pools.0.split": "fitted",
     "pools.0.weights.input": Decimal(1),
@@ -75,6 +83,7 @@ def test_defaults_are_those_of_the_contract(smallest: Config, key: str, value: A
 
 def test_money_is_the_text_of_the_file(full: Config) -> None:
     first, second, third = full.prices.gpus
+    assert isinstance(third, GpuPrice)
     assert [str(price.usd_per_hour) for price in (first, second)] == ["1.99", "2.49"]
     assert third.usd_per_hour == Decimal("0.5")
     assert full.pools[0].usd_per_gpu_hour == Decimal("2.1")
@@ -136,6 +145,57 @@ def test_from_is_the_first_day_and_until_the_first_day_after() -> None:
     days = (date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 31), date(2026, 2, 1))
     assert [price.covers("NVIDIA H100 NVL", day) for day in days] == [False, True, True, False]
     assert not price.covers("NVIDIA A100", days[1])
+
+
+def test_a_selection_is_indices_and_uuids_as_they_were_written(gpus: Config) -> None:
+    found = [pool.gpus.select for pool in gpus.pools if isinstance(pool.gpus, NvmlGpus)]
+    assert found == [(0, 1, 2, "GPU-6E4A2f6c-58f1"), (2, 0), ("MIG-77aa", "MIG-GPU-6e4a2f6c/1/0"), (7,)]
+    assert NvmlGpus.model_validate({"source": "nvml"}).select == ()
+    assert NvmlGpus.model_validate({"source": "nvml", "select": "all"}).select == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "gpu", "instance"),
+    [
+        ({}, Fraction(1), Fraction(2, 7)),
+        ({"share": Decimal("0.3")}, Fraction(3, 10), Fraction(3, 10)),  # of the GPU's price, not of the instance's
+        ({"share": Decimal(1)}, Fraction(1), Fraction(1)),
+        ({"replicas": 3}, Fraction(1, 3), Fraction(2, 21)),  # an instance that is shared in time
+    ],
+    ids=str,
+)
+def test_the_part_of_a_device_that_a_pool_pays(keys: dict[str, Any], gpu: Fraction, instance: Fraction) -> None:
+    found = NvmlGpus.model_validate({"source": "nvml", **keys})
+    assert (found.part(), found.part(Fraction(2, 7))) == (gpu, instance)
+
+
+def test_dcgm_is_a_target_with_credentials_from_files_beside_the_config(gpus: Config) -> None:
+    found = gpus.pools[4].gpus
+    assert isinstance(found, DcgmGpus)
+    assert found.target == "https://10.0.0.7:9400/metrics"
+    assert found.basic_auth
+    assert found.basic_auth.password_file == str(GOOD / "secrets" / "password")
+    assert found.tls
+    assert found.tls.ca_file == str(GOOD / "ca.pem")
+    assert found.match == {"pod": "llama-.*", "namespace": "prod", "mig_profile": "1g.10gb|2g.20gb"}
+
+
+def test_a_purchase_is_one_kind_or_parts_of_several(gpus: Config) -> None:
+    assert gpus.pools[0].purchase == {"spot": Decimal("0.6"), "on_demand": Decimal("0.4")}
+    assert [pool.purchase for pool in gpus.pools[1:3]] == ["spot", None]
+    assert gpus.pools[6].purchase == {"owned": Decimal(1)}
+
+
+def test_owned_gpus_have_their_own_kind_of_price(gpus: Config) -> None:
+    assert [row.purchase for row in gpus.prices.gpus] == ["on_demand", "on_demand", "spot", "owned", "owned"]
+    bought, planned = gpus.prices.gpus[3:]
+    assert isinstance(bought, OwnedGpu)
+    assert isinstance(planned, OwnedGpu)
+    assert (bought.utilization_target, planned.utilization_target) == (None, Decimal("0.6"))
+    assert planned.years == Decimal("2.5")
+    # 15000 x (1/4 + 5/100) / 8760; 2500.50 / 2.5 / 8760 / 0.6
+    assert bought.usd_per_hour == Decimal("0.513698630136986301")
+    assert planned.usd_per_hour == Decimal("0.190296803652968037")
 
 
 def test_a_price_must_hold_on_the_day_of_loading(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(SHAPE)
 
 
-@pytest.mark.parametrize("name", ["good/full", "good/smallest", "bad/later_everything"])
+@pytest.mark.parametrize("name", ["good/full", "good/gpus", "good/smallest", "bad/later_everything"])
 def test_editors_accept_what_the_loader_reads(name: str) -> None:
     assert refusals(HERE / f"{name}.yml") == []
 
@@ -62,6 +62,12 @@ def test_editors_accept_what_the_loader_reads(name: str) -> None:
         ("count_zero", "$.pools[0].gpus"),
         ("label_name", "$.pools[0].tenant_label"),
         ("list_empty", "$.pools[0].endpoints"),
+        ("nvml_index_quoted", "$.pools[0].gpus"),
+        ("nvml_twice", "$.pools[0].gpus"),
+        ("dcgm_missing_url", "$.pools[0].gpus"),
+        ("owned_by_the_hour", "$.prices.gpus[0]"),
+        ("owned_missing_years", "$.prices.gpus[0]"),
+        ("purchase_blend", "$.pools[0].purchase"),
         ("engine_unknown", "$.pools[0].engine"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.config.schema import ModelPrice
+from exporter.config.prices import ModelPrice
 from exporter.pricing.card import MOST_QUOTES, PriceCard
 from exporter.pricing.catalog import Catalog
 from exporter.records import NS, TOKEN_CLASSES, TokenClass

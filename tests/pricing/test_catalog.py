@@ -212,7 +212,7 @@ def test_the_library_is_imported_at_first_use_only() -> None:
     """A price that stands in the config needs no catalog: 8 MB and 0.1 s are saved."""
     program = """
 import sys
-from exporter.config.schema import ModelPrice
+from exporter.config.prices import ModelPrice
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
 catalog = Catalog()

@@ -47,7 +47,7 @@ class Supply:
         """The price of one GPU at that moment; None when nobody said."""
         if self._pool.usd_per_gpu_hour is not None:
             return self._pool.usd_per_gpu_hour
-        return self._prices.usd_per_hour(self.product, wall_ns)
+        return self._prices.usd_per_hour(self.product, wall_ns, self._pool.purchase)
 
     def accrue(self, start_ns: int, end_ns: int) -> Accrued:
         """The cost of [start, end) in Unix nanoseconds, cut where a price changes."""

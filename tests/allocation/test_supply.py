@@ -24,13 +24,13 @@ PRICES = tuple(GpuPrice.model_validate(row) for row in ROWS)
 MIDNIGHT = midnight_ns(PRICES[1].from_)  # type: ignore[arg-type]  # 2026-03-02T00:00Z
 
 
-def supply(**pool: Any) -> Supply:
+def supply(prices: tuple[GpuPrice, ...] = PRICES, **pool: Any) -> Supply:
     defaults = {
         "name": "p",
         "endpoints": [{"url": "http://e/metrics"}],
         "gpus": {"count": Decimal(4), "product": "NVIDIA H100 80GB HBM3"},
     }
-    return Supply(Pool.model_validate({**defaults, **pool}), PriceBook(PRICES))
+    return Supply(Pool.model_validate({**defaults, **pool}), PriceBook(prices))
 
 
 @given(steps=st.lists(st.integers(0, 10**13), min_size=1, max_size=40))
@@ -72,3 +72,11 @@ def test_the_first_matching_row_wins_and_the_pools_own_price_wins_over_all() -> 
     assert str(supply().usd_per_gpu_hour(MIDNIGHT - 1)) == "2.49"
     assert str(supply(gpus={"count": Decimal(1), "product": "B200"}).usd_per_gpu_hour(MIDNIGHT - 1)) == "0.5"
     assert str(supply(usd_per_gpu_hour=Decimal(9)).usd_per_gpu_hour(MIDNIGHT - 1)) == "9"
+
+
+def test_the_pool_pays_the_price_of_its_kind_of_purchase() -> None:
+    rows = [{"product": "*", "usd_per_hour": usd, "purchase": kind} for kind, usd in (("on_demand", 3), ("spot", 1))]
+    prices = tuple(GpuPrice.model_validate(row) for row in rows)
+    asked = (None, "spot", {"spot": Decimal("0.25"), "on_demand": Decimal("0.75")})
+    paid = [supply(prices, purchase=one).accrue(MIDNIGHT, MIDNIGHT + HOUR_NS).cost[GPU] for one in asked]
+    assert paid == [12 * 10**12, 4 * 10**12, 10 * 10**12]

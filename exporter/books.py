@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from exporter.allocation.api import ApiBook
 from exporter.allocation.booked import Booked
 from exporter.allocation.fitting import Part
+from exporter.allocation.gpus import Gpus
+from exporter.allocation.gputime import GpuTime
+from exporter.allocation.holdings import Refusal
 from exporter.allocation.lots import Seen
 from exporter.allocation.pool import PoolBook, Timing
 from exporter.allocation.roster import Roster
@@ -23,14 +26,14 @@ from exporter.ledger import families as f
 from exporter.ledger.accounts import Family, Labels
 from exporter.ledger.changes import Changes, Saved, State
 from exporter.ledger.journal import Journal
-from exporter.ledger.money import PICO_PER_USD
 from exporter.live import Live
 from exporter.metering.meters import Meters
 from exporter.metering.usage import Gauges, Usage
 from exporter.pricing.book import PriceBook, midnight_ns
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
-from exporter.records import NS, OTHER, Instant, Reading
+from exporter.published import pool_gauges
+from exporter.records import NS, OTHER, GpuReading, Instant, Reading
 
 Published = dict[str, dict[Labels, float]]
 
@@ -52,6 +55,7 @@ class Collected:
     read: set[str] = field(default_factory=set)  # targets read
     answered: set[str] = field(default_factory=set)  # targets read since this process started
     gauges: dict[str, Gauges] = field(default_factory=dict)  # by target
+    gpus: dict[str, GpuTime] = field(default_factory=dict)  # by pool, where a source is read for them
     targets: Changes = field(default_factory=Changes)  # what the ledger must write about targets
 
 
@@ -69,6 +73,7 @@ class Books:
         self._live = Live(config.live.windows)
         self._live.begin(now.monotonic_ns)
         self._meters = Meters(saved)
+        self._gpus = Gpus(saved)
         self._pools: dict[str, PoolBook] = {}
         self._apis: dict[str, ApiBook] = {}
         self._gateways: dict[str, int] = {}  # name -> Unix ns since when it is watched
@@ -92,9 +97,16 @@ class Books:
             self._proofs.append((self._roster.owner(reading.target), reading.process_start))
         self._events[f.SCRAPES, (reading.target,)] += 1
 
+    def observe_gpus(self, reading: GpuReading) -> list[Refusal]:
+        """Take one good look at a source of GPUs; the shares of GPUs that are refused from now on."""
+        if reading.target not in self._gpus.meters:
+            return []
+        self._events[f.SCRAPES, (reading.target,)] += 1
+        return self._gpus.observe(reading)
+
     def failed(self, target: str, reason: Reason) -> None:
         """Count a scrape that gave nothing."""
-        if target in self._meters:
+        if target in self._meters or target in self._gpus.meters:
             self._events[f.SCRAPES, (target,)] += 1
             self._events[f.FAILURES, (target, reason.value)] += 1
 
@@ -111,6 +123,7 @@ class Books:
     def collect(self, now: Instant) -> Collected:
         """Everything read since the last tick. Quick; from here on readings belong to the next one."""
         elapsed = max(0, now.monotonic_ns - self._last.monotonic_ns)
+        gpus = self._gpus.collect(self._last, now)
         self._last = now
         used: dict[str, Usage] = {}
         reported: dict[str, Usage] = {}
@@ -134,7 +147,8 @@ class Books:
         read, self._meters.read = self._meters.read, set()
         answered, gauges = set(self._meters.answered), self._meters.all_gauges()
         targets = self._meters.drain()
-        return Collected(now, elapsed, used, parts, reported, events, proofs, read, answered, gauges, targets)
+        targets.targets.update(self._gpus.meters.drain())
+        return Collected(now, elapsed, used, parts, reported, events, proofs, read, answered, gauges, gpus, targets)
 
     def book(self, found: Collected) -> None:
         """Book what was collected. Touches nothing that a reading touches: it may run in a worker thread."""
@@ -152,7 +166,8 @@ class Books:
             reports = reported.get(name, Usage()) if name in self._roster.behind_gateways else None
             seen = self._seen(name, usage, found)
             parts = found.parts.get(name, {})
-            booked[name] = book.tick(now.wall_ns - found.elapsed_ns, now.wall_ns, usage, seen, reports, parts)
+            gpus = found.gpus.get(name)
+            booked[name] = book.tick(now.wall_ns - found.elapsed_ns, now.wall_ns, usage, seen, reports, parts, gpus)
             self._post_use(name, usage if reports is None else reports, usage)
             if book.gaps and self._roster.members[name] <= found.answered:
                 book.gaps = []  # every engine has spoken; what none of them proved was not paid for
@@ -185,6 +200,8 @@ class Books:
             accounts[f.IDLE].add((place,), booked.idle)
             accounts[f.GPU_TIME].add((place,), booked.gpu_ns)
             accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
+            for gpu, microjoules in booked.microjoules.items():
+                accounts[f.ENERGY].add((place, gpu), microjoules)
         self._journal.post(place, booked.tokens, booked.spend, costs=place in self._pools)
         for (model, token), amount in booked.unpriced.items():
             accounts[f.UNPRICED].add((model, place, token), amount)
@@ -202,7 +219,7 @@ class Books:
     def configure(self, config: Config, now: Instant) -> None:
         """Swap to a new config: the old one is booked up to `now`, then other prices, pools and targets hold."""
         self.tick(now)
-        self._meters.undrain(self._found.targets)  # nobody will drain that tick by itself
+        self._undrain_targets(self._found.targets)  # nobody will drain that tick by itself
         self._live.configure(config.live.windows)
         self._live.begin(now.monotonic_ns)
         self._adopt(config, {}, now)
@@ -218,9 +235,10 @@ class Books:
             self._close(self._pools.pop(name))
         for name, pool in pools.items():
             if name in self._pools:
-                self._pools[name].configure(pool, prices)
+                self._pools[name].configure(pool, prices, config.prices.energy)
                 continue
-            book = self._pools[name] = PoolBook(pool, prices, now.wall_ns, self._lifetime(name))
+            lifetime = self._lifetime(name)
+            book = self._pools[name] = PoolBook(pool, prices, now.wall_ns, lifetime, config.prices.energy)
             if name in saved:
                 book.restore(saved[name], now.wall_ns)
         self._gateways = {
@@ -239,7 +257,8 @@ class Books:
         since = {name: book.watched_since_ns for name, book in self._pools.items()} | self._gateways
         scopes = self._roster.scopes(since)
         self._meters.configure(scopes)
-        for target in scopes:
+        self._gpus.configure(config.pools)
+        for target in (*scopes, *self._gpus.meters):
             self.accounts[f.SCRAPES].open((target,))
             self.accounts[f.RESETS].open((target,))
 
@@ -281,7 +300,11 @@ class Books:
         for name, row, _, _ in changes.accounts:
             self.accounts[name].unsaved.add(row)
         self._gone |= {name for name, state in changes.pools.items() if state is None}
+        self._undrain_targets(changes)
+
+    def _undrain_targets(self, changes: Changes) -> None:
         self._meters.undrain(changes)
+        self._gpus.meters.undrain(changes.targets)
 
     # -- what is published besides the accounts ---------------------------------------------------------------------
 
@@ -301,17 +324,12 @@ class Books:
                 gauges.setdefault(metric, {})[labels] = value
 
         for name, book in self._pools.items():
-            supply = book.supply
-            price = supply.usd_per_gpu_hour(now.wall_ns)
-            put("tokencost_pending_cost_usd", (name,), book.pending / PICO_PER_USD)
-            put("tokencost_gpus", (name,), float(supply.gpus))
-            put("tokencost_unpriced_gpus", (name,), float(supply.gpus) if price is None else 0.0)
-            put("tokencost_gpu_price_usd_per_hour", (name, supply.product), None if price is None else float(price))
-            put("tokencost_allocation_info", (name, book.method), 1.0)
-            put("tokencost_requests_running", (name,), _sum(self._values(name, "running")))
-            put("tokencost_requests_waiting", (name,), _sum(self._values(name, "waiting")))
-            caches = self._values(name, "kv_cache")
-            put("tokencost_kv_cache_usage_ratio", (name,), sum(caches) / len(caches) if caches else None)
+            engines = (self._found.gauges.get(target, Gauges()) for target in self._roster.members[name])
+            for metric, labels, value in pool_gauges(book, engines, self._found.gpus.get(name), now.wall_ns):
+                put("tokencost_" + metric, labels, value)
+        refused = Counter(refusal.pool for refusal in self._gpus.refused)
+        for name in self._gpus.pools:
+            put("tokencost_refused_gpus", (name,), float(refused[name]))
         for name in self._apis:
             put("tokencost_allocation_info", (name, "price_card"), 1.0)
         if newest := self._catalog.newest_price(now.wall_ns):  # loaded, so somebody needs it
@@ -319,14 +337,6 @@ class Books:
             put("tokencost_price_catalog_newest_price_timestamp_seconds", (), midnight_ns(newest) / NS)
         return gauges
 
-    def _values(self, pool: str, gauge: str) -> list[float]:
-        found = (self._found.gauges.get(target, Gauges()) for target in self._roster.members[pool])
-        return [value for gauges in found if (value := getattr(gauges, gauge)) is not None]
-
 
 def _rows(family: Family) -> Iterable[tuple[Labels, int]]:
     return zip(family.labels, family.values, strict=True)
-
-
-def _sum(values: list[float]) -> float | None:
-    return sum(values) if values else None

@@ -18,3 +18,4 @@ class Booked:
     idle: int = 0
     gpu_ns: int = 0
     busy_ns: int = 0
+    microjoules: dict[str, int] = field(default_factory=dict)  # by GPU

@@ -29,9 +29,23 @@ class Lot:
     cost: int  # pico-USD
     gpu_ns: int
     priced: bool
+    # Of the cost and the GPU time: for how much a source of GPUs said whether it was at work, and how much of that was.
+    known: int = 0
+    busy: int = 0
+    known_ns: int = 0
+    busy_ns: int = 0
 
     def __add__(self, other: Lot) -> Lot:
-        return Lot(other.at_ns, self.cost + other.cost, self.gpu_ns + other.gpu_ns, self.priced or other.priced)
+        return Lot(
+            other.at_ns,
+            self.cost + other.cost,
+            self.gpu_ns + other.gpu_ns,
+            self.priced or other.priced,
+            self.known + other.known,
+            self.busy + other.busy,
+            self.known_ns + other.known_ns,
+            self.busy_ns + other.busy_ns,
+        )
 
 
 NOTHING = Lot(0, 0, 0, priced=False)

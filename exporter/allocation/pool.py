@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import astuple, replace
 from decimal import Decimal
 from typing import Self
 
@@ -11,10 +12,12 @@ from exporter.allocation.booked import Booked
 from exporter.allocation.claims import Claims
 from exporter.allocation.fitted import Rates
 from exporter.allocation.fitting import Fitting, Part
+from exporter.allocation.gputime import GpuTime
 from exporter.allocation.lots import Lot, Lots, Seen
 from exporter.allocation.split import COMPUTE_TIME, FITTED, WEIGHTS, Shares, divide, shares, timed_units, weight_shares
 from exporter.allocation.supply import Accrued, Supply
 from exporter.columns import Columns, merge, nonzero, sums, together
+from exporter.config.prices import Energy
 from exporter.config.schema import Pool
 from exporter.ledger.changes import State
 from exporter.metering.usage import Usage
@@ -22,6 +25,8 @@ from exporter.metering.window import Window
 from exporter.pricing.book import PriceBook
 from exporter.records import NS
 
+# What said how much of the last tick was work.
+UTILIZATION, TOKENS = "gpu_utilization", "tokens"
 # Seconds are counted when requests finish, tokens while they run: the window must be longer than the longest request.
 _TIMING_SPAN_NS = 3600 * NS
 
@@ -31,7 +36,14 @@ Timing = dict[tuple[str, str], int]  # (model, token class) -> tokens, (model, p
 class PoolBook:
     """State of one pool: remainders, lots, how far its time is accrued, and the stretches nobody watched."""
 
-    def __init__(self, pool: Pool, prices: PriceBook, watched_since_ns: int, lifetime: Timing | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        prices: PriceBook,
+        watched_since_ns: int,
+        lifetime: Timing | None = None,
+        energy: Energy | None = None,
+    ) -> None:
         self.name = pool.name
         self.watched_since_ns = watched_since_ns
         self.accrued_to_ns = watched_since_ns
@@ -47,7 +59,8 @@ class PoolBook:
         self._timing: Window[tuple[str, str]] = Window(_TIMING_SPAN_NS)
         self._lifetime: Timing = dict(lifetime or {})
         self.pool = pool
-        self.supply = Supply(pool, prices)
+        self.supply = Supply(pool, prices, energy)
+        self.busy_from = TOKENS
 
     @classmethod
     def leftover(cls, name: str, state: State, prices: PriceBook) -> Self:
@@ -57,11 +70,11 @@ class PoolBook:
         book.restore(state, state["accrued_to_ns"])
         return book
 
-    def configure(self, pool: Pool, prices: PriceBook) -> None:
+    def configure(self, pool: Pool, prices: PriceBook, energy: Energy | None = None) -> None:
         """Other prices, another split: the state stays."""
         carry = self.supply.carry
         self.pool = pool
-        self.supply = Supply(pool, prices)
+        self.supply = Supply(pool, prices, energy)
         self.supply.carry = carry
         self.lots.horizon_ns = self.claims.horizon_ns = pool.claim_within
 
@@ -78,7 +91,7 @@ class PoolBook:
             "clock_ns": self._clock_ns,
             "carry": self.supply.carry,
             "gaps": self.gaps,
-            "lots": [[lot.at_ns, lot.cost, lot.gpu_ns, lot.priced] for lot in self.lots.queue],
+            "lots": [astuple(lot) for lot in self.lots.queue],
             "claims": self.claims.state(),
         }
 
@@ -87,7 +100,7 @@ class PoolBook:
         self.watched_since_ns = state["watched_since_ns"]
         self._clock_ns = state["clock_ns"]
         self.supply.carry = dict(state["carry"])
-        self.lots.queue = deque(Lot(at, cost, gpu, priced=priced) for at, cost, gpu, priced in state["lots"])
+        self.lots.queue = deque(Lot(*lot) for lot in state["lots"])
         self.claims.restore(state["claims"])
         self.gaps = [(start, end) for start, end in state["gaps"]]
         if state["accrued_to_ns"] < now_wall_ns:
@@ -114,17 +127,19 @@ class PoolBook:
         seen: Seen,
         reports: Usage | None = None,
         parts: Mapping[str, Part] | None = None,
+        gpus: GpuTime | None = None,
     ) -> Booked:
         """Accrue [start, end) of Unix time, and book what is known by now about who used it.
 
         `reports` is what gateways say of this pool's tokens; None: no gateway routes to it, the engines' own series
-        say whose tokens are whose. `parts` is `usage` by target, for the fit.
+        say whose tokens are whose. `parts` is `usage` by target, for the fit. `gpus` is what a source says of the
+        pool's GPUs; None: the config counts them.
         """
         self._clock_ns += end_ns - start_ns
         self.accrued_to_ns = end_ns
-        stretches = [self.supply.accrue(start, end) for start, end in (*self._proven, (start_ns, end_ns))]
-        self._proven = []
-        settled = self.lots.settle(self._lot(stretches), seen)
+        gpus = gpus or GpuTime(((0, self.supply.configured),))
+        lot, cost = self._accrue(start_ns, end_ns, gpus)
+        settled = self.lots.settle(lot, seen)
         self._learn(usage, reports, parts or {})
         used = nonzero(usage.tokens)
         active, busy_ns = self._active(settled.active, used)
@@ -139,13 +154,14 @@ class PoolBook:
             tokens, spend, unpriced = reports.tokens, {}, {}
         merge(taken.unpriced, unpriced)
         return Booked(
-            cost={resource: sum(part.cost[resource] for part in stretches) for resource in stretches[0].cost},
+            cost=cost,
             tokens=together(tokens, taken.tokens),
             spend=together(spend, taken.spend),
             unpriced=taken.unpriced,
             idle=settled.idle.cost + settled.active.cost - active,
-            gpu_ns=sum(part.gpu_ns for part in stretches),
+            gpu_ns=lot.gpu_ns,
             busy_ns=busy_ns,
+            microjoules={device.held.gpu.name: device.microjoules for device in gpus.devices},
         )
 
     def close(self) -> Booked:
@@ -153,14 +169,30 @@ class PoolBook:
         gone = self.claims.flush()
         return Booked({}, gone.tokens, gone.spend, gone.unpriced, idle=self.lots.flush().cost)
 
-    def _lot(self, stretches: Iterable[Accrued]) -> Lot:
-        parts = list(stretches)
-        return Lot(
-            at_ns=self._clock_ns,
-            cost=sum(part.total for part in parts),
-            gpu_ns=sum(part.gpu_ns for part in parts),
-            priced=any(part.priced for part in parts),
-        )
+    def _accrue(self, start_ns: int, end_ns: int, gpus: GpuTime) -> tuple[Lot, dict[str, int]]:
+        """The tick's lot, and its cost by resource."""
+        first = gpus.counts[0][1]
+        parts = [self.supply.accrue(start, end, first) for start, end in self._proven]
+        self._proven = []
+        ends = [start_ns + after_ns for after_ns, _ in gpus.counts[1:]] + [end_ns]
+        for (after_ns, counts), end in zip(gpus.counts, ends, strict=True):
+            parts.append(self.supply.accrue(start_ns + after_ns, end, counts))
+        if gpus.devices:
+            parts.append(Accrued(self.supply.draw(gpus.microjoules)))
+        cost: dict[str, int] = {}
+        for part in parts:
+            merge(cost, part.cost)
+        priced = any(part.priced for part in parts)
+        lot = Lot(self._clock_ns, sum(cost.values()), sum(part.gpu_ns for part in parts), priced=priced)
+        if self.pool.busy_from == TOKENS:
+            return lot, cost
+        known, busy = self.supply.at_work(gpus, end_ns, by_price=True)
+        known_ns, busy_ns = self.supply.at_work(gpus, end_ns, by_price=False)
+        return replace(
+            lot,
+            known=int(lot.cost * known), busy=int(lot.cost * busy),
+            known_ns=int(lot.gpu_ns * known_ns), busy_ns=int(lot.gpu_ns * busy_ns),
+        ), cost  # fmt: skip
 
     def _learn(self, usage: Usage, reports: Usage | None, parts: Mapping[str, Part]) -> None:
         learnt: Timing = dict(usage.nanoseconds)  # type: ignore[arg-type]
@@ -179,12 +211,14 @@ class PoolBook:
         return float(weights.cache_read / weights.input) if weights.input else 1.0
 
     def _active(self, lot: Lot, used: Columns) -> tuple[int, int]:
-        """(pico-USD, GPU-nanoseconds) of the lot that were work: all of it, or what the fitted rates say."""
-        busy = self._fitting.busy(self._rates) if self._rates and self.pool.busy_from == "auto" and used else None
-        if busy is None:
-            return lot.cost, lot.gpu_ns
-        work, elapsed = busy
-        return lot.cost * work // elapsed, lot.gpu_ns * work // elapsed
+        """(pico-USD, GPU-nanoseconds) of the lot that were work: by what the GPUs' source says, for the rest by what
+        the fitted rates say, else all of it."""
+        fitted = self._fitting.busy(self._rates) if self._rates and self.pool.busy_from == "auto" and used else None
+        work, elapsed = fitted or (1, 1)
+        if used:
+            self.busy_from = UTILIZATION if lot.known else FITTED if fitted else TOKENS
+        cost = lot.busy + (lot.cost - lot.known) * work // elapsed
+        return cost, lot.busy_ns + (lot.gpu_ns - lot.known_ns) * work // elapsed
 
     def _claimed(self, tokens: Columns) -> Shares:
         """What tokens that a gateway reports weigh beside each other."""

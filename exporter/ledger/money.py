@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 PICO_PER_USD = 10**12
 ATTO_PER_USD = 10**18
@@ -17,9 +18,12 @@ NS_PER_HOUR = 3600 * 10**9
 RATE_NS_PER_PICO = 10**6 * NS_PER_HOUR
 
 
-def rate(usd_per_hour: Decimal, count: Decimal = Decimal(1)) -> int:
-    """atto-USD per hour of `count` things at `usd_per_hour` each; exact to 18 decimal places of a dollar."""
-    return round(usd_per_hour * count * ATTO_PER_USD)
+def rate(usd: Decimal, count: Decimal | Fraction = Fraction(1)) -> int:
+    """atto-USD of `count` things at `usd` each, whatever they are counted by; exact to 18 decimal places of a dollar.
+
+    Rounded down beyond, so that the parts of a thing never cost more than the thing.
+    """
+    return int(Fraction(usd) * Fraction(count) * ATTO_PER_USD)
 
 
 def apportion(amount: int, units: Sequence[int]) -> list[int]:

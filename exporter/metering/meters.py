@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from exporter.ledger.changes import Changes, Saved, State
+from exporter.metering.gpus import is_gpus
 from exporter.metering.meter import Meter, Owed
 from exporter.metering.route import Scope
 from exporter.metering.usage import Gauges, Usage
@@ -18,10 +19,13 @@ class Meters:
     """One meter per target of the config, made with its first good reading or from what the ledger kept."""
 
     def __init__(self, saved: Saved) -> None:
-        self._saved = saved
+        self._saved = Saved(
+            targets={target: state for target, state in saved.targets.items() if not is_gpus(state)},
+            baselines=saved.baselines,
+        )
         self._scopes: dict[str, Scope] = {}
         self._meters: dict[str, Meter] = {}
-        self._gone = set(saved.targets)  # targets that the ledger knows and the config does not
+        self._gone = set(self._saved.targets)  # targets that the ledger knows and the config does not
         self.read: set[str] = set()  # read since somebody last cleared this
         self.answered: set[str] = set()  # read since this process started
 

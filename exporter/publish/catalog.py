@@ -11,6 +11,7 @@ from typing import Literal
 
 USD = 10**12
 SECOND = 10**9
+JOULE = 10**6
 LARGEST = int(sys.float_info.max)
 
 TENANT, MODEL, POOL, CLASS, WINDOW = "tenant", "model_name", "pool", "token_type", "window"
@@ -82,8 +83,15 @@ CATALOG: tuple[Metric, ...] = (
         "US dollars attributed per token of that type over the window. Absent while none was served.",
     ),
     _gauge("live_spend_usd_per_hour", (TENANT, WINDOW), "US dollars per hour attributed to a tenant over the window."),
-    _gauge("gpus", (POOL,), "GPUs counted in a pool, from the config; fractions of a device count as fractions."),
+    _gauge(
+        "gpus", (POOL,), "GPUs that a pool pays for, from the config or from NVML or DCGM; parts of one count as parts."
+    ),
     _gauge("unpriced_gpus", (POOL,), "GPUs counted in a pool for which no price is known; they cost nothing here."),
+    _gauge(
+        "refused_gpus",
+        (POOL,),
+        "GPUs of which a pool asked for more than other pools leave: they are not counted and cost it nothing.",
+    ),
     _gauge(
         "gpu_price_usd_per_hour",
         (POOL, "product"),
@@ -91,6 +99,31 @@ CATALOG: tuple[Metric, ...] = (
     ),
     _counter("gpu_seconds", (POOL,), "GPU-seconds held by a pool: GPUs times elapsed time.", SECOND),
     _counter("gpu_busy_seconds", (POOL,), "GPU-seconds in which a pool was at work; the rest was idle.", SECOND),
+    _gauge(
+        "busy_info",
+        (POOL, "source"),
+        "What said how much of the time a pool was at work: gpu_utilization, fitted or tokens; always 1.",
+    ),
+    _counter(
+        "gpu_energy_joules",
+        (POOL, "gpu"),
+        "Energy drawn by a GPU, in the share that the pool holds of it, from its counter or else from its power.",
+        JOULE,
+    ),
+    _gauge(
+        "gpu_utilization_ratio",
+        (POOL, "gpu"),
+        "Share of the time in which any kernel ran on the GPU: how busy it was, not how efficient. Absent if unknown.",
+    ),
+    _gauge("gpu_memory_used_bytes", (POOL, "gpu"), "Memory in use on the GPU or MIG instance."),
+    _gauge("gpu_memory_total_bytes", (POOL, "gpu"), "Memory of the GPU or MIG instance."),
+    _gauge("gpu_power_watts", (POOL, "gpu"), "Power draw of the whole GPU."),
+    _gauge("gpu_temperature_celsius", (POOL, "gpu"), "Temperature of the GPU."),
+    _gauge(
+        "gpu_info",
+        (POOL, "gpu", "uuid", "product", "mig_profile"),
+        "A GPU or MIG instance that the pool holds, in whole or in part; always 1.",
+    ),
     _gauge("requests_running", (POOL,), "Requests being worked on, summed over the engines of a pool that report it."),
     _gauge("requests_waiting", (POOL,), "Requests queued, summed over the engines of a pool that report it."),
     _gauge(

@@ -21,9 +21,18 @@ tokencost_live_spend_usd_per_token gauge pool model_name token_type window
 tokencost_live_spend_usd_per_hour gauge tenant window
 tokencost_gpus gauge pool
 tokencost_unpriced_gpus gauge pool
+tokencost_refused_gpus gauge pool
 tokencost_gpu_price_usd_per_hour gauge pool product
 tokencost_gpu_seconds_total counter pool
 tokencost_gpu_busy_seconds_total counter pool
+tokencost_busy_info gauge pool source
+tokencost_gpu_energy_joules_total counter pool gpu
+tokencost_gpu_utilization_ratio gauge pool gpu
+tokencost_gpu_memory_used_bytes gauge pool gpu
+tokencost_gpu_memory_total_bytes gauge pool gpu
+tokencost_gpu_power_watts gauge pool gpu
+tokencost_gpu_temperature_celsius gauge pool gpu
+tokencost_gpu_info gauge pool gpu uuid product mig_profile
 tokencost_requests_running gauge pool
 tokencost_requests_waiting gauge pool
 tokencost_kv_cache_usage_ratio gauge pool
@@ -58,7 +67,8 @@ def test_every_metric_is_well_formed(metric: Metric) -> None:
     assert not RESERVED & set(metric.labels)
     assert not set(metric.help) & set('\n\\"')  # goes out as it stands, in both formats
     assert metric.help.endswith(".")
-    unit = 10**12 if "_usd" in metric.name else 10**9 if "_seconds" in metric.name else 1
+    units = {"_usd": 10**12, "_seconds": 10**9, "_joules": 10**6}
+    unit = next((unit for part, unit in units.items() if part in metric.name), 1)
     assert metric.scale == (unit if metric.type == "counter" else 1)
 
 

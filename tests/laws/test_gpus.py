@@ -35,6 +35,7 @@ CONFIG = Config.model_validate({
     ],
 })  # fmt: skip
 WAIT = st.sampled_from([1, NS // 3, NS, 15 * NS, 601 * NS])
+LAYOUTS = ["gpu0 mig gpu1", "gpu0 gpu1", "gpu0 mig", "gpu0", "gpu1", ""]
 RATIO = st.one_of(st.none(), st.sampled_from([0.0, 0.25, 1.0]))
 
 
@@ -95,7 +96,6 @@ class Machine(RuleBasedStateMachine):
             self.store.close()
             shutil.rmtree(self.folder)
 
-    @rule(ns=WAIT)
     def time_passes(self, ns: int) -> None:
         self.now_ns += ns
         self.truth.passes(ns)
@@ -110,10 +110,10 @@ class Machine(RuleBasedStateMachine):
         target = f"http://{name}:8000/metrics"
         self.books.observe(self.readers[name].read(target, self.engines[name].page(), self.instant()))
 
-    @rule(found=st.sets(st.sampled_from(["gpu0", "mig", "gpu1"])), ratio=RATIO, joules=st.integers(0, 10**4))
-    def driver_is_read(self, found: set[str], ratio: float | None, joules: int) -> None:
-        if "gpu0" not in found:
-            found = found - {"mig"}
+    @rule(names=st.sampled_from(LAYOUTS), ratio=RATIO, joules=st.integers(0, 10**4), ns=WAIT)
+    def driver_is_read(self, names: str, ratio: float | None, joules: int, ns: int) -> None:
+        self.time_passes(ns)
+        found = set(names.split())
         self.joules += joules
         gpus = {
             "gpu0": Gpu("GPU-0", "0", "H100", utilization=ratio, energy=self.joules),
@@ -124,8 +124,9 @@ class Machine(RuleBasedStateMachine):
         assert self.books.observe_gpus(reading) == []
         self.truth.sees(found)
 
-    @rule()
-    def exporter_ticks(self) -> None:
+    @rule(ns=WAIT)
+    def exporter_ticks(self, ns: int) -> None:
+        self.time_passes(ns)
         self.books.tick(self.instant())
         self.store.save(self.books.drain())
         self.saved = deepcopy(self.truth)

@@ -50,7 +50,7 @@ class Reason(StrEnum):
     REDIRECT = "redirect"  # to another origin, or too many
     ENCODING = "encoding"  # neither identity nor gzip, or broken gzip
     TOO_LARGE = "too_large"  # body, encoded or decoded, above scrape.max_body_bytes
-    EMPTY = "empty"  # no sample at all
+    EMPTY = "empty"  # no sample at all, or no GPU
     TRUNCATED = "truncated"  # the last line has no end, or the body stopped early
     INVALID = "invalid"  # not the exposition format, or a series twice
     LINE_TOO_LONG = "line_too_long"
@@ -58,6 +58,10 @@ class Reason(StrEnum):
     UNKNOWN_ENGINE = "unknown_engine"  # engine: auto does not know the page
     MISSING_SERIES = "missing_series"  # the engine's own counters are not on the page
     SEVERAL_PROCESSES = "several_processes"  # the address answers for more than one process in turn
+    NO_LIBRARY = "no_library"  # libnvidia-ml.so.1 cannot be loaded
+    NO_DRIVER = "no_driver"  # the NVIDIA kernel driver is not loaded, or its devices are not here
+    PERMISSION = "permission"  # the NVIDIA driver refuses this user
+    DRIVER = "driver"  # any other failure of the NVIDIA driver: every GPU lost, library and driver of two versions
     INTERNAL = "internal"  # a bug of ours; logged with a traceback
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import islice
 
 from exporter.errors import Reason, ScrapeError
 from exporter.sources.engine import Engine
@@ -12,16 +11,13 @@ from exporter.sources.envoy_ai_gateway import ENVOY_AI_GATEWAY
 from exporter.sources.litellm import LITELLM
 from exporter.sources.llamacpp import LLAMACPP
 from exporter.sources.otel_genai import OTEL_GENAI
-from exporter.sources.sample import check_page
+from exporter.sources.sample import check_page, first_names
 from exporter.sources.sglang import SGLANG
 from exporter.sources.vllm import VLLM
 
 # What a pool may say, and what a gateway may. A page is of the first whose mark it has: Envoy's has OpenTelemetry's.
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VLLM, SGLANG, LLAMACPP)}
 GATEWAYS: dict[str, Engine] = {gateway.name: gateway for gateway in (LITELLM, ENVOY_AI_GATEWAY, OTEL_GENAI)}
-
-# A name that is followed by labels or by a number: words of an error page are not repeated to anybody.
-NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]{0,99})(?:\{[^\n]*\})?[ \t]+[-+0-9.][-+0-9.eE]*\s", re.MULTILINE)
 
 
 def detect(body: bytes, among: Mapping[str, Engine] = ENGINES) -> Engine:
@@ -34,7 +30,6 @@ def detect(body: bytes, among: Mapping[str, Engine] = ENGINES) -> Engine:
         if re.search(rb"^[ \t]*(?:%s)[{ \t]" % marks, body, re.MULTILINE):
             return engine
     check_page(body)
-    seen = list(dict.fromkeys(match[1].decode() for match in islice(NAME.finditer(body), 1000)))[:5]
-    known, names = ", ".join(among), ", ".join(seen) or "none"
+    known, names = ", ".join(among), first_names(body)
     what = f"the page is of no known engine ({known}); its first metrics: {names}; set `engine` in the config"
     raise ScrapeError(Reason.UNKNOWN_ENGINE, what)

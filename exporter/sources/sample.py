@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from exporter.errors import Reason, ScrapeError
 from exporter.records import Series
@@ -19,6 +20,8 @@ TAIL = re.compile(rb"[ \t]*+(\S++)(?:[ \t]++[-+]?[0-9][0-9.eE+-]*+)?(?:[ \t]++#.
 FIRST = re.compile(rb"^[^\S\n]*([^#\s][^\n]*)(\n?)", re.MULTILINE)
 ESCAPE = re.compile(rb'\\([\\n"])')
 PLAIN = {b"\\": b"\\", b"n": b"\n", b'"': b'"'}
+# A name that is followed by labels or by a number: words of an error page are not repeated to anybody.
+NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]{0,99})(?:\{[^\n]*\})?[ \t]+[-+0-9.][-+0-9.eE]*\s", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,12 @@ def check_page(body: bytes) -> None:
         raise ScrapeError(Reason.TRUNCATED, "the last line of the page has no end")
     if not first:
         raise ScrapeError(Reason.EMPTY, "the page has no sample")
+
+
+def first_names(body: bytes) -> str:
+    """The first few metrics of a page, for an error message."""
+    names = dict.fromkeys(match[1].decode() for match in islice(NAME.finditer(body), 1000))
+    return ", ".join(islice(names, 5)) or "none"
 
 
 def _invalid(name: bytes, wrong: str) -> ScrapeError:

@@ -36,8 +36,9 @@ from exporter.publish.server import Server, Site
 from exporter.publish.snapshot import Snapshot
 from exporter.publish.view import TargetStatus, View
 from exporter.publish.writer import Exposition, Rendered
-from exporter.records import NS, Instant, Reading
+from exporter.records import NS, GpuReading, Instant, Reading
 from exporter.sources.fetch import Fetcher
+from exporter.sources.look import look_at
 from exporter.sources.poller import Poller, spread
 from exporter.sources.target import Target, targets
 
@@ -156,14 +157,15 @@ class App:
 
     # -- sources ----------------------------------------------------------------------------------------------------
 
-    def good(self, reading: Reading, seconds: float) -> None:
-        """A poller read a page (Sink)."""
-        self._books.observe(reading)
+    def good(self, reading: Reading | GpuReading, seconds: float) -> None:
+        """A poller read a source (Sink)."""
+        if isinstance(reading, Reading):
+            self._books.observe(reading)
         self._health.good(reading.target, reading.engine, reading.at, seconds)
         self._note_tried()
 
     def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None:  # noqa: ARG002 - Sink
-        """A poller could not read a page (Sink)."""
+        """A poller could not read a source (Sink)."""
         self._books.failed(target, error.reason)
         self._health.failed(target, seconds, error)
         self._note_tried()
@@ -179,7 +181,8 @@ class App:
             self._pollers.pop(target).cancel()
         for target in wanted:
             if target not in self._pollers:
-                poller = Poller(target, self._fetcher, self._clock, self, offsets[target.name])
+                look = look_at(target, self._fetcher, self._clock)
+                poller = Poller(target, look, self._clock, self, offsets[target.name])
                 self._pollers[target] = self._tasks.create_task(poller.run(), name=f"poll {target.name}")
 
     # -- ticks ------------------------------------------------------------------------------------------------------

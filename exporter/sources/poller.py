@@ -1,8 +1,7 @@
-"""One task for each target: fetch, scan, hand on; forever, on time, and alone in its failures."""
+"""One task for each target: look, hand on; forever, on time, and alone in its failures."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -10,40 +9,31 @@ from typing import Protocol
 
 from exporter.clock import Clock
 from exporter.errors import Reason, ScrapeError
-from exporter.records import NS, Instant, Reading
-from exporter.sources.reader import Reader
-from exporter.sources.registry import ENGINES, GATEWAYS
+from exporter.records import NS, GpuReading, Instant, Reading
+from exporter.sources.look import Look
 from exporter.sources.target import Target
 
 LOG = logging.getLogger("exporter.sources")
-LARGE = 1 << 20  # bytes of a page that are not scanned on the loop: a first look at so many takes a while
 GROUP = 32  # targets that wake together: waking costs more than the work, one burst of all costs memory
-
-
-class Pages(Protocol):
-    """Where bodies come from: a Fetcher."""
-
-    async def get(self, target: Target) -> bytes: ...
 
 
 class Sink(Protocol):
     """Where readings go. `good` may raise ScrapeError to refuse one."""
 
-    def good(self, reading: Reading, seconds: float) -> None: ...
+    def good(self, reading: Reading | GpuReading, seconds: float) -> None: ...
 
     def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None: ...
 
 
 class Poller:
-    """Scrapes one target at offset + k x interval of the monotonic clock, counted from the start of `run`."""
+    """Looks at one target at offset + k x interval of the monotonic clock, counted from the start of `run`."""
 
-    def __init__(self, target: Target, fetcher: Pages, clock: Clock, sink: Sink, offset_ns: int) -> None:
+    def __init__(self, target: Target, look: Look, clock: Clock, sink: Sink, offset_ns: int) -> None:
         self._target = target
-        self._fetcher = fetcher
+        self._look = look
         self._clock = clock
         self._sink = sink
         self._offset_ns = offset_ns
-        self._reader = Reader(target.engine, GATEWAYS if target.gateway else ENGINES)
         self._up: bool | None = None  # None: not tried yet
         self._seen: set[str] = set()  # bugs already logged
 
@@ -61,12 +51,7 @@ class Poller:
         """One scrape. Every failure ends in the sink; a cancelled scrape changes nothing."""
         started = self._clock.now()
         try:
-            body = await self._fetcher.get(self._target)
-            at = self._clock.now()
-            if len(body) > LARGE:
-                reading = await asyncio.to_thread(self._reader.read, self._target.name, body, at)
-            else:
-                reading = self._reader.read(self._target.name, body, at)
+            reading = await self._look()
             self._sink.good(reading, self._seconds_since(started))
         except ScrapeError as error:
             failure = error.with_traceback(None)  # whose frames would keep the body until the collector finds them

@@ -1,18 +1,20 @@
-"""What is scraped: one record for each endpoint of the config."""
+"""What is scraped: one record for each endpoint of the config, and for each source of GPUs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from exporter.config import schema
+from exporter.config.schema import Config, DcgmGpus, NvmlGpus, Pool
 from exporter.records import Role
 
-if TYPE_CHECKING:
-    from exporter.config import schema
-    from exporter.config.schema import Config
+Kind = Literal["engine", "gateway", "gpus"]
 
 ANY: Role = "any"
+NVML = "nvml://localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +47,59 @@ class Target:
 
     name: str  # scheme://host:port/path: the `target` label, safe to show
     url: str  # with its query, which may be secret
-    pool: str  # or the gateway
-    engine: str  # "auto" or a name of the registry
+    pool: str  # or the gateway; "" where several pools share it
+    engine: str  # "auto" or a name of the registry; of GPUs "dcgm" or "nvml"
     role: Role
     interval_ns: int
     timeout_ns: int
     max_body_bytes: int
     auth: Basic | Bearer | None = None
     tls: TlsFiles | None = None
-    gateway: bool = False
+    kind: Kind = "engine"
 
 
 def targets(config: Config) -> tuple[Target, ...]:
-    """Every endpoint of every pool and gateway, in the order of the config."""
-    pools = [(pool.name, pool.engine, end, end.role, False) for pool in config.pools for end in pool.endpoints]
-    gateways = [(gate.name, gate.engine, end, ANY, True) for gate in config.gateways for end in gate.endpoints]
-    return tuple(
-        Target(
-            name=endpoint.target,
-            url=endpoint.url,
-            pool=name,
-            engine=engine,
-            role=role,
-            interval_ns=config.scrape.interval,
-            timeout_ns=config.scrape.timeout,
-            max_body_bytes=config.scrape.max_body_bytes,
-            auth=_auth(endpoint),
-            tls=_tls(endpoint),
-            gateway=gateway,
-        )
-        for name, engine, endpoint, role, gateway in (*pools, *gateways)
+    """Every endpoint of every pool and gateway, in the order of the config; then what GPUs are read from."""
+    return (*_endpoints(config), *_gpus(config))
+
+
+def _endpoints(config: Config) -> Iterator[Target]:
+    for pool in config.pools:
+        for endpoint in pool.endpoints:
+            yield _scraped(config, "engine", pool.name, pool.engine, endpoint, endpoint.role)
+    for gateway in config.gateways:
+        for address in gateway.endpoints:
+            yield _scraped(config, "gateway", gateway.name, gateway.engine, address)
+
+
+def _gpus(config: Config) -> Iterator[Target]:
+    """Each source once, however many pools take GPUs from it: the first of them says how to log in."""
+    users: dict[str, list[Pool]] = {}
+    for pool in config.pools:
+        if isinstance(pool.gpus, DcgmGpus | NvmlGpus):
+            users.setdefault(pool.gpus.target if isinstance(pool.gpus, DcgmGpus) else NVML, []).append(pool)
+    for pools in users.values():
+        name, gpus = "" if len(pools) > 1 else pools[0].name, pools[0].gpus
+        if isinstance(gpus, DcgmGpus):
+            yield _scraped(config, "gpus", name, "dcgm", gpus)
+        else:
+            scrape = config.scrape
+            yield Target(NVML, NVML, name, "nvml", ANY, scrape.interval, scrape.timeout, 0, kind="gpus")
+
+
+def _scraped(config: Config, kind: Kind, pool: str, engine: str, at: schema.Target, role: Role = ANY) -> Target:
+    return Target(
+        name=at.target,
+        url=at.url,
+        pool=pool,
+        engine=engine,
+        role=role,
+        interval_ns=config.scrape.interval,
+        timeout_ns=config.scrape.timeout,
+        max_body_bytes=config.scrape.max_body_bytes,
+        auth=_auth(at),
+        tls=_tls(at),
+        kind=kind,
     )
 
 

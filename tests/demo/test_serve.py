@@ -86,7 +86,7 @@ async def test_the_gateway_sends_to_its_page_with_a_slash_and_the_exporter_follo
             assert answer.headers["Location"] == f"{url}/"
         for step in range(1, 121):
             fleet.advance(0.25, START + step / 4)
-        target = Target(url, url, GATEWAY, "auto", "any", 15 * NS, 5 * NS, 1 << 20, gateway=True)
+        target = Target(url, url, GATEWAY, "auto", "any", 15 * NS, 5 * NS, 1 << 20, kind="gateway")
         reading = Reader("auto", GATEWAYS).read(url, await fetcher.get(target), Instant(0, START * NS))
         assert reading.engine == "litellm"
         prompt = sum(count for series, count in reading.samples.items() if series.name in INPUT)

@@ -10,10 +10,11 @@ import pytest
 
 from exporter.config.schema import Config
 from exporter.errors import Reason, ScrapeError
-from exporter.records import NS, Instant, Reading
+from exporter.records import NS, Gpu, GpuReading, Instant, Reading
 from exporter.sources.fetch import Fetcher
+from exporter.sources.look import LARGE, look_at
 from exporter.sources.poller import GROUP, Poller, spread
-from exporter.sources.target import Basic, Target, TlsFiles, targets
+from exporter.sources.target import NVML, Basic, Bearer, Kind, Target, TlsFiles, targets
 from tests.sources.servers import PAGE, TARGET, http, says, serve, target
 
 
@@ -40,16 +41,24 @@ class Ledger:
     """A sink that writes down what it got."""
 
     refuse: Exception | None = None
-    read: list[tuple[Reading, float]] = field(default_factory=list)
+    seen: list[tuple[Reading | GpuReading, float]] = field(default_factory=list)
     refused: list[tuple[str, Instant, float, Reason]] = field(default_factory=list)
 
-    def good(self, reading: Reading, seconds: float) -> None:
+    def good(self, reading: Reading | GpuReading, seconds: float) -> None:
         if self.refuse:
             raise self.refuse
-        self.read.append((reading, seconds))
+        self.seen.append((reading, seconds))
 
     def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None:
         self.refused.append((target, at, seconds, error.reason))
+
+    @property
+    def read(self) -> list[tuple[Reading, float]]:
+        return [(reading, seconds) for reading, seconds in self.seen if isinstance(reading, Reading)]
+
+    @property
+    def gpus(self) -> list[GpuReading]:
+        return [reading for reading, _ in self.seen if isinstance(reading, GpuReading)]
 
     @property
     def reasons(self) -> list[Reason]:
@@ -76,7 +85,9 @@ class Script:
 
 def poller(*answers: bytes | BaseException, takes: int = 0, engine: str = "auto") -> tuple[Poller, Hand, Ledger]:
     clock, sink = Hand(), Ledger()
-    return Poller(replace(TARGET, engine=engine), Script(list(answers), clock, takes), clock, sink, 0), clock, sink
+    target = replace(TARGET, engine=engine)
+    look = look_at(target, Script(list(answers), clock, takes), clock)
+    return Poller(target, look, clock, sink, 0), clock, sink
 
 
 async def test_a_reading_says_what_was_read_when_and_since_when() -> None:
@@ -103,7 +114,7 @@ async def test_a_page_without_a_start_time_has_none() -> None:
 async def test_slots_are_kept_and_missed_ones_skipped(takes: int, expected: list[int]) -> None:
     """Slots are start + offset + k intervals; a scrape that runs over them costs those slots and no more."""
     clock, sink = Hand(), Ledger()
-    one = Poller(TARGET, Script([PAGE], clock, takes), clock, sink, offset_ns=7)
+    one = Poller(TARGET, look_at(TARGET, Script([PAGE], clock, takes), clock), clock, sink, offset_ns=7)
     with pytest.raises(asyncio.CancelledError):
         await one.run()
     assert clock.slots == [1000 + 7 + k * 15 * NS for k in expected]
@@ -187,10 +198,104 @@ async def test_one_bad_source_hurts_only_itself() -> None:
     """Two pollers over one fetcher and real sockets: one server answers nonsense, the other is read."""
     clock, sink = Hand(), Ledger()
     async with Fetcher() as fetcher, serve(says(http())) as (good, _), serve(says(b"\0\0")) as (bad, _):
-        both = [Poller(target(origin), fetcher, clock, sink, 0) for origin in (good, bad)]
+        urls = [target(origin) for origin in (good, bad)]
+        both = [Poller(url, look_at(url, fetcher, clock), clock, sink, 0) for url in urls]
         await asyncio.gather(*(one.poll_once() for one in both))
     assert [reading.target for reading, _ in sink.read] == [f"{good}/metrics"]
     assert [name for name, *_ in sink.refused] == [f"{bad}/metrics"]
+
+
+DCGM_PAGE = b'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUID="GPU-a"} 300\n'
+DCGM = replace(TARGET, name="http://127.0.0.1:9400/metrics", engine="dcgm", kind="gpus")
+
+
+async def test_gpus_of_dcgm_exporter_are_read_and_fail_like_any_other_page() -> None:
+    clock, sink = Hand(), Ledger()
+    script = Script([DCGM_PAGE, PAGE, DCGM_PAGE], clock, takes=NS)
+    one = Poller(DCGM, look_at(DCGM, script, clock), clock, sink, 0)
+    for _ in range(3):
+        await one.poll_once()
+    first, second = sink.gpus
+    assert (first.target, first.engine, first.at.monotonic_ns) == (DCGM.name, "dcgm", NS + 1000)
+    assert [(gpu.uuid, gpu.power) for gpu in second.gpus] == [("GPU-a", 300)]
+    assert sink.reasons == [Reason.MISSING_SERIES]
+    assert script.asked == [DCGM] * 3
+
+
+async def test_a_large_page_does_not_hold_the_loop() -> None:
+    clock, sink, turns = Hand(), Ledger(), 0
+    body = b"".join(b'DCGM_FI_DEV_POWER_USAGE{gpu="%d",UUID="GPU-%d"} %d\n' % (n, n, n) for n in range(4000))
+    body += b"# %s\n" % (b"x" * LARGE)
+    one = Poller(DCGM, look_at(DCGM, Script([body], clock), clock), clock, sink, 0)
+    reading = asyncio.create_task(one.poll_once())
+    while not reading.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert [gpu.power for gpu in sink.gpus[0].gpus] == list(range(4000))
+    assert turns > 10
+
+
+@pytest.mark.parametrize(("kind", "engines"), [("gateway", ["litellm"]), ("engine", [])])
+async def test_a_gateway_s_page_is_read_as_a_gateway_s(kind: Kind, engines: list[str]) -> None:
+    clock, sink = Hand(), Ledger()
+    gate = replace(TARGET, kind=kind)
+    look = look_at(gate, Script([b"litellm_in_flight_requests 1\n"], clock), clock)
+    await Poller(gate, look, clock, sink, 0).poll_once()
+    assert [reading.engine for reading, _ in sink.read] == engines
+
+
+@dataclass
+class FakeNvml:
+    """GPUs of this machine that answer, raise or never come back."""
+
+    answer: Exception | None = None
+    hangs: bool = False
+
+    async def read(self, at: Instant) -> GpuReading:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.answer:
+            raise self.answer
+        return GpuReading(NVML, "nvml", at, (Gpu("GPU-a", "0", "NVIDIA H200"),))
+
+
+@pytest.mark.parametrize(
+    ("nvml", "reasons"),
+    [
+        (FakeNvml(), []),
+        (FakeNvml(answer=ScrapeError(Reason.CONNECT, "no driver")), [Reason.CONNECT]),
+        (FakeNvml(answer=ZeroDivisionError("a bug")), [Reason.INTERNAL]),
+        (FakeNvml(hangs=True), [Reason.TIMEOUT]),
+    ],
+)
+async def test_the_driver_is_asked_within_the_timeout_and_nothing_is_fetched(
+    nvml: FakeNvml, reasons: list[Reason]
+) -> None:
+    clock, sink = Hand(), Ledger()
+    local = replace(DCGM, name=NVML, url=NVML, engine="nvml", timeout_ns=NS // 50)
+    nothing = Script([AssertionError("fetched")], clock)
+    opened: list[FakeNvml] = []
+
+    def driver() -> FakeNvml:
+        opened.append(nvml)
+        return nvml
+
+    one = Poller(local, look_at(local, nothing, clock, driver), clock, sink, 0)
+    for _ in range(2):
+        await one.poll_once()
+    assert sink.reasons == reasons * 2
+    assert sink.gpus == ([] if reasons else [await nvml.read(clock.now())] * 2)
+    assert (opened, nothing.asked) == ([nvml], [])
+
+
+async def test_a_machine_without_nvml_is_a_failed_scrape_and_not_a_failed_start() -> None:
+    def missing() -> FakeNvml:
+        raise ModuleNotFoundError("no module named pynvml")
+
+    clock, sink = Hand(), Ledger()
+    local = replace(DCGM, name=NVML, engine="nvml")
+    await Poller(local, look_at(local, Script([PAGE], clock), clock, missing), clock, sink, 0).poll_once()
+    assert sink.reasons == [Reason.INTERNAL]
 
 
 def named(count: int, interval_ns: int = 15 * NS) -> list[Target]:
@@ -250,3 +355,48 @@ def test_targets_are_what_the_config_says() -> None:
     assert isinstance(first.tls, TlsFiles)
     assert (str(first.tls.ca), first.tls.cert) == ("/s/ca", None)
     assert (second.pool, second.engine, second.role, second.auth, second.tls) == ("b", "auto", "any", None, None)
+
+
+def test_each_source_of_gpus_is_a_target_once_however_many_pools_take_gpus_from_it() -> None:
+    def pool(name: str, gpus: dict[str, object]) -> dict[str, object]:
+        return {"name": name, "gpus": gpus, "endpoints": [{"url": f"http://{name}:8000/metrics"}]}
+
+    node = "http://node:9400/metrics"
+    config = Config.model_validate(
+        {
+            "scrape": {"interval": "10s", "timeout": "2s", "max_body_bytes": 4096},
+            "pools": [
+                pool("a", {"source": "dcgm", "url": node, "match": {"pod": "a-.*"}, "bearer_token_file": "/s/t"}),
+                pool("b", {"source": "nvml"}),
+                pool("c", {"source": "dcgm", "url": f"{node}?x=1", "match": {"pod": "c-.*"}}),
+                pool("d", {"source": "dcgm", "url": "https://other/metrics", "tls": {"ca_file": "/s/ca"}}),
+                pool("e", {"count": 1}),
+            ],
+            "gateways": [
+                {"name": "g", "endpoints": [{"url": "http://g:1/metrics"}], "routes": [{"model": "*", "pool": "e"}]}
+            ],
+        }
+    )
+    found = targets(config)
+    assert [(one.kind, one.name, one.pool, one.engine) for one in found] == [
+        *(("engine", f"http://{name}:8000/metrics", name, "auto") for name in "abcde"),
+        ("gateway", "http://g:1/metrics", "g", "auto"),
+        ("gpus", node, "", "dcgm"),
+        ("gpus", "nvml://localhost", "b", "nvml"),
+        ("gpus", "https://other:443/metrics", "d", "dcgm"),
+    ]
+    shared, local, other = found[6:]
+    assert (shared.url, str(shared.auth.token_file) if isinstance(shared.auth, Bearer) else "") == (node, "/s/t")
+    assert isinstance(other.tls, TlsFiles)
+    assert str(other.tls.ca) == "/s/ca"
+    assert {(one.interval_ns, one.timeout_ns) for one in found} == {(10 * NS, 2 * NS)}
+    assert (shared.max_body_bytes, shared.role, local.auth) == (4096, "any", None)
+
+
+def test_nvml_is_one_source_however_many_pools_select_from_it() -> None:
+    pools = [
+        {"name": name, "gpus": {"source": "nvml", "select": [name]}, "endpoints": [{"url": f"http://{name}:1/metrics"}]}
+        for name in ("a", "b")
+    ]
+    *_, last = found = targets(Config.model_validate({"pools": pools}))
+    assert (len(found), last.name, last.pool) == (3, NVML, "")

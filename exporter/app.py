@@ -39,6 +39,7 @@ from exporter.publish.writer import Exposition, Rendered
 from exporter.records import NS, GpuReading, Instant, Reading
 from exporter.sources.fetch import Fetcher
 from exporter.sources.look import look_at
+from exporter.sources.nvml import Nvml
 from exporter.sources.poller import Poller, spread
 from exporter.sources.target import Target, targets
 
@@ -75,6 +76,7 @@ class App:
         self._tried = asyncio.Event()  # every target has been tried once
         self._pollers: dict[Target, asyncio.Task[None]] = {}
         self._catalog = Catalog()
+        self._nvml: Nvml | None = None
         self._health = Health()
         self._site = Site()
         self._exposition = Exposition(Runtime().block)
@@ -111,6 +113,8 @@ class App:
             finally:
                 async with self._tick_lock:
                     await self._tick()
+                if self._nvml:
+                    await self._nvml.close()
                 await server.stop()
         finally:
             await self._in_worker(self._store.close)
@@ -161,6 +165,9 @@ class App:
         """A poller read a source (Sink)."""
         if isinstance(reading, Reading):
             self._books.observe(reading)
+        else:
+            for refusal in self._books.observe_gpus(reading):
+                log.error("%s", refusal)
         self._health.good(reading.target, reading.engine, reading.at, seconds)
         self._note_tried()
 
@@ -181,9 +188,15 @@ class App:
             self._pollers.pop(target).cancel()
         for target in wanted:
             if target not in self._pollers:
-                look = look_at(target, self._fetcher, self._clock)
+                look = look_at(target, self._fetcher, self._clock, self._driver)
                 poller = Poller(target, look, self._clock, self, offsets[target.name])
                 self._pollers[target] = self._tasks.create_task(poller.run(), name=f"poll {target.name}")
+
+    def _driver(self) -> Nvml:
+        """The driver of this machine, which a process can have open once only; its timeout is that of its first use."""
+        if self._nvml is None:
+            self._nvml = Nvml(self._config.scrape.timeout / NS)
+        return self._nvml
 
     # -- ticks ------------------------------------------------------------------------------------------------------
 

@@ -67,6 +67,9 @@ class Reading:
     samples: Samples  # the wanted lines of the page, raw, with all their labels
 
 
+NVML = "nvml://localhost"  # the driver of this machine, as a target
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """One GPU, or one MIG instance of a GPU, as a source saw it. None: the device or the source does not say.
@@ -96,7 +99,7 @@ class Gpu:
 class GpuReading:
     """What one good look at one source of GPUs said: all of its GPUs."""
 
-    target: str  # "nvml://localhost", or the address of a dcgm-exporter
+    target: str  # NVML, or the address of a dcgm-exporter
     engine: str  # "nvml" or "dcgm"
     at: Instant
     gpus: tuple[Gpu, ...]

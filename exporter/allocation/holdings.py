@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from exporter.config.schema import DcgmGpus, NvmlGpus, Pool
-from exporter.records import Gpu
-
-NVML = "nvml://localhost"
+from exporter.records import NVML, Gpu
 
 
 @dataclass(frozen=True, slots=True)

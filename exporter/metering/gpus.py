@@ -143,6 +143,8 @@ class GpuMeter:
             if last is not None or not use.present or gpu.power is None or use.gpu.power is None:
                 return 0  # where there is a counter, it knows what was drawn meanwhile
             return round((use.gpu.power + gpu.power) / 2 * elapsed_ns / NS * MICRO)
+        if last is not None and last / 2 < gpu.energy < last:
+            return 0  # no restart: with MIG on, lines of one GPU are sampled one after the other
         self.joules[gpu.uuid] = gpu.energy
         if last is None or self.seen_ns is None:
             return 0

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import cache
-from importlib import import_module
 from typing import Protocol
 
 from exporter.clock import Clock
-from exporter.errors import Reason, ScrapeError
-from exporter.records import NS, GpuReading, Instant, Reading
+from exporter.records import NVML, GpuReading, Instant, Reading
 from exporter.sources.dcgm import DcgmReader
 from exporter.sources.reader import Reader
 from exporter.sources.registry import ENGINES, GATEWAYS
-from exporter.sources.target import NVML, Target
+from exporter.sources.target import Target
 
 LARGE = 1 << 20  # bytes of a page that are not read on the loop: a first look at so many takes a while
 
@@ -39,16 +36,14 @@ class Gpus(Protocol):
     async def read(self, at: Instant) -> GpuReading: ...
 
 
-def open_nvml() -> Gpus:
-    """Imported by those who use it."""
-    nvml: Gpus = import_module("exporter.sources.nvml").Nvml()
-    return nvml
+def look_at(target: Target, pages: Pages, clock: Clock, driver: Callable[[], Gpus]) -> Look:
+    """What a poller calls at each of its slots. Whatever it has to remember between two of them is kept in it.
 
-
-def look_at(target: Target, pages: Pages, clock: Clock, driver: Callable[[], Gpus] = open_nvml) -> Look:
-    """What a poller calls at each of its slots. Whatever it has to remember between two of them is kept in it."""
+    `driver` gives the one way into the driver of this machine: at the first look and not before, so that a failure is a
+    failed scrape.
+    """
     if target.name == NVML:
-        return _asking(driver, target, clock)
+        return _asking(driver, clock)
     among = GATEWAYS if target.kind == "gateway" else ENGINES
     reader = DcgmReader() if target.kind == "gpus" else Reader(target.engine, among)
     return _reading_pages(target, pages, clock, reader)
@@ -65,15 +60,8 @@ def _reading_pages(target: Target, pages: Pages, clock: Clock, reader: PageReade
     return look
 
 
-def _asking(driver: Callable[[], Gpus], target: Target, clock: Clock) -> Look:
-    opened = cache(driver)  # at the first look and not before, so that a failure is a failed scrape
-
+def _asking(driver: Callable[[], Gpus], clock: Clock) -> Look:
     async def look() -> GpuReading:
-        try:
-            async with asyncio.timeout(target.timeout_ns / NS):
-                return await opened().read(clock.now())
-        except TimeoutError:
-            what = f"no complete answer within {target.timeout_ns / NS:g} s"
-            raise ScrapeError(Reason.TIMEOUT, f"{target.name}: {what}") from None
+        return await driver().read(clock.now())
 
     return look

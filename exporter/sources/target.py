@@ -9,12 +9,12 @@ from typing import Literal
 
 from exporter.config import schema
 from exporter.config.schema import Config, DcgmGpus, NvmlGpus, Pool
-from exporter.records import Role
+from exporter.records import NS, NVML, Role
 
 Kind = Literal["engine", "gateway", "gpus"]
 
 ANY: Role = "any"
-NVML = "nvml://localhost"
+MOST_NVML_INTERVAL = 10 * NS  # the driver keeps its samples for some 16 s: asked less often, it has forgotten the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ def _gpus(config: Config) -> Iterator[Target]:
             yield _scraped(config, "gpus", name, "dcgm", gpus)
         else:
             scrape = config.scrape
-            yield Target(NVML, NVML, name, "nvml", ANY, scrape.interval, scrape.timeout, 0, kind="gpus")
+            interval = min(scrape.interval, MOST_NVML_INTERVAL)
+            yield Target(NVML, NVML, name, "nvml", ANY, interval, min(scrape.timeout, interval), 0, kind="gpus")
 
 
 def _scraped(config: Config, kind: Kind, pool: str, engine: str, at: schema.Target, role: Role = ANY) -> Target:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.allocation.holdings import NVML, hold
+from exporter.allocation.holdings import hold
 from exporter.config.schema import Pool
-from exporter.records import Gpu
+from exporter.records import NVML, Gpu
 
 DCGM = "http://dcgm:9400/metrics"
 

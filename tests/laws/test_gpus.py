@@ -11,13 +11,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from exporter.allocation.holdings import NVML
 from exporter.books import Books
 from exporter.config.schema import Config
 from exporter.demo.engine import SimEngine
 from exporter.ledger import families as f
 from exporter.ledger.store import Store
-from exporter.records import NS, Gpu, GpuReading, Instant
+from exporter.records import NS, NVML, Gpu, GpuReading, Instant
 from exporter.sources.reader import Reader
 from tests.laws.world import START_NS, folder_in_memory
 
@@ -168,4 +167,4 @@ def test_the_laws_hold_over_random_device_layouts() -> None:
         settings=settings(
             max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
         ),
-    )  # type: ignore[no-untyped-call]
+    )

@@ -77,6 +77,12 @@ def test_a_driver_that_was_reloaded_counts_from_zero(source: Source) -> None:
     assert source.did()[2] == 40
 
 
+def test_a_counter_that_dips_is_read_again_and_not_from_zero(source: Source) -> None:
+    source.read(replace(GPU, energy=998.0))
+    source.read(replace(GPU, energy=1003.0))
+    assert source.did()[2] == 3
+
+
 @pytest.mark.parametrize("jump", [1e14, 1000.0 + 50_000])
 def test_a_counter_that_jumps_beyond_what_a_gpu_can_draw_is_a_new_baseline(source: Source, jump: float) -> None:
     source.read(replace(GPU, energy=jump))

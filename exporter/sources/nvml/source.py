@@ -6,13 +6,12 @@ from contextlib import suppress
 from functools import partial
 
 from exporter.errors import Reason, ScrapeError
-from exporter.records import Gpu, GpuReading, Instant
+from exporter.records import NVML, Gpu, GpuReading, Instant
 from exporter.sources.nvml.absences import Absences
 from exporter.sources.nvml.device import Device
 from exporter.sources.nvml.library import OVER, Code, Library, NvmlError
 from exporter.sources.nvml.worker import LateError, Worker
 
-TARGET = "nvml://localhost"
 ENGINE = "nvml"
 
 CONTAINER = "a container needs the NVIDIA runtime, NVIDIA_VISIBLE_DEVICES and NVIDIA_DRIVER_CAPABILITIES=utility"
@@ -60,13 +59,13 @@ class Nvml:
         try:
             gpus = await self._worker.run(partial(self._read, at))
         except LateError as error:
-            raise ScrapeError(Reason.TIMEOUT, f"{TARGET}: {error}") from None
+            raise ScrapeError(Reason.TIMEOUT, f"{NVML}: {error}") from None
         except NvmlError as error:
             reason, advice = ADVICE.get(error.code, (Reason.DRIVER, "see what nvidia-smi says"))
-            raise ScrapeError(reason, f"{TARGET}: {advice} ({error})") from None
+            raise ScrapeError(reason, f"{NVML}: {advice} ({error})") from None
         if not gpus:
-            raise ScrapeError(Reason.EMPTY, f"{TARGET}: the driver shows no GPU; {CONTAINER}")
-        return GpuReading(TARGET, ENGINE, at, gpus)
+            raise ScrapeError(Reason.EMPTY, f"{NVML}: the driver shows no GPU; {CONTAINER}")
+        return GpuReading(NVML, ENGINE, at, gpus)
 
     async def close(self) -> None:
         """Shut NVML down, unless it hangs. There is no reading after it."""

@@ -25,15 +25,15 @@ from exporter.errors import Reason
 from exporter.ledger import families as f
 from exporter.ledger.accounts import Family, Labels
 from exporter.ledger.changes import Changes, Saved, State
-from exporter.ledger.journal import Journal
 from exporter.live import Live
 from exporter.metering.meters import Meters
 from exporter.metering.usage import Gauges, Usage
 from exporter.pricing.book import PriceBook, midnight_ns
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
+from exporter.posting import Posting
 from exporter.published import pool_gauges
-from exporter.records import NS, OTHER, GpuReading, Instant, Reading
+from exporter.records import NS, GpuReading, Instant, Reading
 
 Published = dict[str, dict[Labels, float]]
 
@@ -69,7 +69,7 @@ class Books:
             for labels, value in rows:
                 self.accounts[name].add(labels, value)
             self.accounts[name].unsaved.clear()
-        self._journal = Journal(self.accounts)
+        self._post = Posting(self.accounts)
         self._live = Live(config.live.windows)
         self._live.begin(now.monotonic_ns)
         self._meters = Meters(saved)
@@ -168,19 +168,20 @@ class Books:
             parts = found.parts.get(name, {})
             gpus = found.gpus.get(name)
             booked[name] = book.tick(now.wall_ns - found.elapsed_ns, now.wall_ns, usage, seen, reports, parts, gpus)
-            self._post_use(name, usage if reports is None else reports, usage)
+            self._post.use(name, usage if reports is None else reports)
+            self._post.engines(name, usage)
             if book.gaps and self._roster.members[name] <= found.answered:
                 book.gaps = []  # every engine has spoken; what none of them proved was not paid for
         for place in [place for place in reported if place not in self._pools]:
             booked[place] = self._book_provider(place, reported[place], now)
         for place, result in booked.items():
-            self._post(place, result)
+            self._post.booked(place, result, pool=place in self._pools)
         for (family, labels), amount in found.events.items():
             self.accounts[family].add(labels, amount)
         self._live.record(now.monotonic_ns, booked)
 
     def _book_provider(self, place: str, usage: Usage, now: Instant) -> Booked:
-        self._post_use(place, usage, usage)
+        self._post.use(place, usage)
         return self._apis.setdefault(place, ApiBook(place)).tick(self._card, usage, now.wall_ns)
 
     def _seen(self, pool: str, usage: Usage, found: Collected) -> Seen:
@@ -191,28 +192,6 @@ class Books:
             return Seen.UNKNOWN
         running = any((found.gauges[target].running or 0) > 0 for target in targets)
         return Seen.BUSY if running else Seen.QUIET
-
-    def _post(self, place: str, booked: Booked) -> None:
-        accounts = self.accounts
-        for resource, amount in booked.cost.items():
-            accounts[f.COST].add((place, resource), amount)
-        if place in self._pools:
-            accounts[f.IDLE].add((place,), booked.idle)
-            accounts[f.GPU_TIME].add((place,), booked.gpu_ns)
-            accounts[f.BUSY_TIME].add((place,), booked.busy_ns)
-            for gpu, microjoules in booked.microjoules.items():
-                accounts[f.ENERGY].add((place, gpu), microjoules)
-        self._journal.post(place, booked.tokens, booked.spend, costs=place in self._pools)
-        for (model, token), amount in booked.unpriced.items():
-            accounts[f.UNPRICED].add((model, place, token), amount)
-        overflow = sum(column.get(OTHER, 0) for column in booked.tokens.values())
-        if overflow:
-            accounts[f.OVERFLOW].add((), overflow)
-
-    def _post_use(self, place: str, whose: Usage, timed: Usage) -> None:
-        self._journal.post_requests(place, whose.requests)
-        for (model, phase), amount in timed.nanoseconds.items():
-            self.accounts[f.REQUEST_TIME].add((place, model, phase), amount)
 
     # -- config -----------------------------------------------------------------------------------------------------
 
@@ -264,9 +243,7 @@ class Books:
 
     def _close(self, book: PoolBook) -> None:
         """A pool left: what it had queued is decided now."""
-        self._pools[book.name] = book  # its idle cost is still a pool's
-        self._post(book.name, book.close())
-        del self._pools[book.name]
+        self._post.booked(book.name, book.close(), pool=True)
         self._gone.add(book.name)
 
     def _lifetime(self, pool: str) -> Timing:

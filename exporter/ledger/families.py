@@ -13,6 +13,9 @@ UNPRICED = "tokencost_unpriced_tokens_total"  # model_name, pool, token_type
 GPU_TIME = "tokencost_gpu_seconds_total"  # pool; GPU-nanoseconds
 BUSY_TIME = "tokencost_gpu_busy_seconds_total"  # pool; GPU-nanoseconds
 ENERGY = "tokencost_gpu_energy_joules_total"  # pool, gpu; microjoules
+ENGINE_TOKENS = "tokencost_engine_tokens_total"  # pool, model_name, token_type
+SPECULATIVE = "tokencost_speculative_tokens_total"  # pool, model_name, outcome
+ABORTED = "tokencost_aborted_requests_total"  # pool, model_name
 REQUEST_TIME = "tokencost_request_seconds_total"  # pool, model_name, phase; nanoseconds
 SCRAPES = "tokencost_target_scrapes_total"  # target
 FAILURES = "tokencost_target_scrape_failures_total"  # target, reason
@@ -21,8 +24,8 @@ OVERFLOW = "tokencost_tenant_overflow_tokens_total"
 SAVE_FAILURES = "tokencost_ledger_save_failures_total"
 
 NAMES = (
-    TOKENS, REQUESTS, SPEND, COST, IDLE, UNPRICED, GPU_TIME, BUSY_TIME, ENERGY, REQUEST_TIME,
-    SCRAPES, FAILURES, RESETS, OVERFLOW, SAVE_FAILURES,
+    TOKENS, REQUESTS, SPEND, COST, IDLE, UNPRICED, GPU_TIME, BUSY_TIME, ENERGY, ENGINE_TOKENS, SPECULATIVE, ABORTED,
+    REQUEST_TIME, SCRAPES, FAILURES, RESETS, OVERFLOW, SAVE_FAILURES,
 )  # fmt: skip
 
 Accounts = dict[str, Family]

@@ -124,6 +124,20 @@ CATALOG: tuple[Metric, ...] = (
         (POOL, "gpu", "uuid", "product", "mig_profile"),
         "A GPU or MIG instance that the pool holds, in whole or in part; always 1.",
     ),
+    _counter(
+        "engine_tokens",
+        (POOL, MODEL, CLASS),
+        "Tokens that the engines of a pool counted, whoever they were for. What no gateway reports of them is the gap "
+        "to tokencost_tokens_total: aborted requests, traffic past the gateway, answers under way.",
+    ),
+    _counter(
+        "speculative_tokens",
+        (POOL, MODEL, "outcome"),
+        "Tokens that speculative decoding drafted, and those of them that were accepted: these are output tokens too.",
+    ),
+    _counter(
+        "aborted_requests", (POOL, MODEL), "Requests that ended before their answer did, as the engines count them."
+    ),
     _gauge("requests_running", (POOL,), "Requests being worked on, summed over the engines of a pool that report it."),
     _gauge("requests_waiting", (POOL,), "Requests queued, summed over the engines of a pool that report it."),
     _gauge(

@@ -33,6 +33,9 @@ tokencost_gpu_memory_total_bytes gauge pool gpu
 tokencost_gpu_power_watts gauge pool gpu
 tokencost_gpu_temperature_celsius gauge pool gpu
 tokencost_gpu_info gauge pool gpu uuid product mig_profile
+tokencost_engine_tokens_total counter pool model_name token_type
+tokencost_speculative_tokens_total counter pool model_name outcome
+tokencost_aborted_requests_total counter pool model_name
 tokencost_requests_running gauge pool
 tokencost_requests_waiting gauge pool
 tokencost_kv_cache_usage_ratio gauge pool

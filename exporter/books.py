@@ -28,10 +28,10 @@ from exporter.ledger.changes import Changes, Saved, State
 from exporter.live import Live
 from exporter.metering.meters import Meters
 from exporter.metering.usage import Gauges, Usage
+from exporter.posting import Posting
 from exporter.pricing.book import PriceBook, midnight_ns
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
-from exporter.posting import Posting
 from exporter.published import pool_gauges
 from exporter.records import NS, GpuReading, Instant, Reading
 

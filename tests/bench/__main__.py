@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.bench import footprint, render, scan, tick
+from tests.bench import footprint, gpus, render, scan, tick
 
 ROW = "{name:70} {ours_us:12,.1f} us   {peer:55} {peer_us:12,.1f} us {ratio:8,.0f}x"
 
@@ -10,3 +10,4 @@ for row in (*scan.rows(), *render.rows()):
     print(ROW.format(**row))
 footprint.show(tick.measure())
 footprint.show(asyncio.run(footprint.measure()))
+footprint.show(asyncio.run(gpus.measure()))

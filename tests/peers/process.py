@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,16 @@ class Program:
 
 
 @asynccontextmanager
-async def program(command: Sequence[str], log: Path, *, folder: Path | None = None) -> AsyncIterator[Program]:
-    """Run `command` until the block is left."""
+async def program(
+    command: Sequence[str], log: Path, *, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Program]:
+    """Run `command` until the block is left, with these variables besides our own."""
+    variables = os.environ | (environment or {})
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=folder, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.STDOUT
-        )
+            *command, cwd=folder, env=variables, stdin=asyncio.subprocess.DEVNULL, stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
     running = Program(process, log)
     try:
         yield running

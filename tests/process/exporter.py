@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +93,19 @@ class Running(Exporter):
 
 
 @asynccontextmanager
-async def exporter(folder: Path, config: dict[str, Any], *flags: str, ready: bool = True) -> AsyncIterator[Running]:
+async def exporter(
+    folder: Path, config: dict[str, Any], *flags: str, ready: bool = True, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Running]:
     """Run it on a free port, with its ledger in `folder`, until the block is left. `ready`: every target was tried."""
     write_config(folder, config)
     log = folder / f"exporter-{time.monotonic_ns()}.log"
     files = (f"--config.file={config_file(folder)}", f"--storage.path={folder / 'ledger.db'}")
     command = [*COMMAND, ANY_PORT, "--log.format=json", *files, *flags]
     timeout = aiohttp.ClientTimeout(total=DEADLINE)
-    async with program(command, log, folder=ROOT) as running, aiohttp.ClientSession(timeout=timeout) as http:
+    async with (
+        program(command, log, folder=ROOT, environment=environment) as running,
+        aiohttp.ClientSession(timeout=timeout) as http,
+    ):
         starting = Running("", running, http)
 
         async def address() -> str | None:

@@ -22,7 +22,10 @@ class Missing(NamedTuple):
     fix: str
 
 
-LATER_GATEWAYS = frozenset({"agentgateway", "kong", "epp", "aibrix", "kthena", "smg", "custom"})
+AVAILABLE_GATEWAYS = (
+    "auto", "litellm", "agentgateway", "kong", "epp", "aibrix", "kthena", "smg", "envoy_ai_gateway", "otel_genai"
+)  # fmt: skip
+LATER_GATEWAYS = frozenset({"custom"})
 AVAILABLE_ENGINES = ("auto", "vllm", "sglang", "llamacpp")
 LATER_ENGINES = frozenset(
     {"tgi", "tei", "triton", "trtllm", "nim", "dynamo", "lmdeploy", "ray_serve", "kserve", "xinference", "custom"}
@@ -38,7 +41,7 @@ MISSING = (
         ("gateways", "*", "engine"),
         LATER_GATEWAYS,
         "this gateway is not available in this version",
-        "write one of: auto, litellm, envoy_ai_gateway, otel_genai",
+        f"write one of: {', '.join(AVAILABLE_GATEWAYS)}",
     ),
     Missing(
         ("budgets",),

@@ -6,18 +6,28 @@ import re
 from collections.abc import Mapping
 
 from exporter.errors import Reason, ScrapeError
+from exporter.sources.agentgateway import AGENTGATEWAY
+from exporter.sources.aibrix import AIBRIX
 from exporter.sources.engine import Engine
 from exporter.sources.envoy_ai_gateway import ENVOY_AI_GATEWAY
+from exporter.sources.epp import EPP
+from exporter.sources.kong import KONG
+from exporter.sources.kthena import KTHENA
 from exporter.sources.litellm import LITELLM
 from exporter.sources.llamacpp import LLAMACPP
 from exporter.sources.otel_genai import OTEL_GENAI
 from exporter.sources.sample import check_page, first_names
 from exporter.sources.sglang import SGLANG
+from exporter.sources.smg import SMG
 from exporter.sources.vllm import VLLM
 
-# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Envoy's has OpenTelemetry's.
+# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Envoy's has OpenTelemetry's,
+# so OpenTelemetry stays last.
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VLLM, SGLANG, LLAMACPP)}
-GATEWAYS: dict[str, Engine] = {gateway.name: gateway for gateway in (LITELLM, ENVOY_AI_GATEWAY, OTEL_GENAI)}
+GATEWAYS: dict[str, Engine] = {
+    gateway.name: gateway
+    for gateway in (LITELLM, AGENTGATEWAY, KONG, EPP, AIBRIX, KTHENA, SMG, ENVOY_AI_GATEWAY, OTEL_GENAI)
+}
 
 
 def detect(body: bytes, among: Mapping[str, Engine] = ENGINES) -> Engine:

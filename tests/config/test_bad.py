@@ -11,8 +11,9 @@ import pytest
 
 from exporter.config import checks, messages
 from exporter.config.load import load
-from exporter.config.schema import PoolEngine
+from exporter.config.schema import GatewayEngine, PoolEngine
 from exporter.errors import ConfigError, Problem
+from exporter.sources.registry import GATEWAYS
 
 TODAY = date(2026, 11, 5)
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yml"))
@@ -66,6 +67,8 @@ def test_problems_stand_in_the_order_of_the_file() -> None:
 def test_every_engine_is_either_available_or_named_as_not_available() -> None:
     assert checks.LATER_ENGINES | set(checks.AVAILABLE_ENGINES) == set(get_args(PoolEngine))
     assert not checks.LATER_ENGINES & set(checks.AVAILABLE_ENGINES)
+    assert checks.LATER_GATEWAYS | set(checks.AVAILABLE_GATEWAYS) == set(get_args(GatewayEngine))
+    assert set(checks.AVAILABLE_GATEWAYS) == {"auto", *GATEWAYS}, "each has its table"
 
 
 @pytest.mark.parametrize(

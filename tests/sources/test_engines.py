@@ -45,6 +45,7 @@ def total(signals: Iterable[Signal | None], samples: Samples) -> float | None:
             value
             for series, value in samples.items()
             if signal and series.name == name and all(series.label(label) == only for label, only in signal.only)
+            if not any(series.label(label) == skip for label, skip in signal.skip)
         ]
     return sum(sums) if sums else None
 

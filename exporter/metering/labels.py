@@ -7,8 +7,8 @@ import unicodedata
 
 MAX_LENGTH = 128
 
-# What servers print for a label that nobody set (ENGINES.md: LiteLLM prints the word None).
-_UNSET = frozenset({"", "None"})
+# What servers print for a label that nobody set: LiteLLM, agentgateway, the endpoint picker without its header.
+_UNSET = frozenset({"", "None", "unknown", "default-flow"})
 
 
 def given(value: str) -> str:

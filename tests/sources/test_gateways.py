@@ -79,7 +79,7 @@ WHOSE: dict[str, tuple[str, dict[tuple[str, str, str], tuple[int, ...]]]] = {
             ("acme", "gpt-5-mini", ""): (2000, 1000, 0, 600, 0),
             ("acme", "claude-sonnet-4-5", ""): (500, 1200, 300, 250, 0),
             ("globex", "gpt-5-mini", ""): (400, 0, 0, 100, 0),
-            ("unknown", "gpt-5-mini", ""): (50, 0, 0, 25, 0),
+            ("", "gpt-5-mini", ""): (50, 0, 0, 25, 0),
         },
     ),
     "kong-3.9": (

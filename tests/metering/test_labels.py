@@ -26,6 +26,8 @@ def test_surrogates_do_not_get_through() -> None:
     assert safe("a\udcffb").encode() == "a\ufffdb".encode()
 
 
-@pytest.mark.parametrize(("value", "wanted"), [("", ""), ("None", ""), ("none", "none"), ("unknown", ""), ("acme", "acme")])
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("", ""), ("None", ""), ("none", "none"), ("unknown", ""), ("acme", "acme")]
+)
 def test_what_servers_print_for_unset_is_empty(value: str, wanted: str) -> None:
     assert stated(value) == wanted

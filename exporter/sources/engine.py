@@ -55,7 +55,7 @@ class Engine:
 
     name: str
     marks: tuple[str, ...]  # a page with a sample of any of these names is this engine's
-    required: tuple[tuple[str, ...], ...]  # one name of each group is on every complete page
+    required: tuple[tuple[str, ...], ...]  # one name of each group is on every complete page; it may count nothing
     tokens: tuple[Tokens, ...]
     model_label: str | None = None  # None: the page does not name the model
     role_label: str | None = None  # the label that says prefill or decode, where the engine has one
@@ -74,4 +74,5 @@ class Engine:
     def __post_init__(self) -> None:
         signals: list[Signal] = [*self.tokens, *self.requests, *self.seconds, *self.measures]
         signals += [gauge for gauge in (self.running, self.waiting, self.kv_cache) if gauge]
-        object.__setattr__(self, "names", frozenset(name for signal in signals for name in signal.names))
+        groups = [*self.required, *(signal.names for signal in signals)]
+        object.__setattr__(self, "names", frozenset(name for names in groups for name in names))

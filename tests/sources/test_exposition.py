@@ -32,15 +32,15 @@ def reason(body: bytes, scanner: Scanner | None = None) -> Reason:
 def test_a_real_page_is_read_as_the_reference_reads_it(path: Path) -> None:
     """Every name of the page, cold and warm; and each name alone."""
     body = path.read_bytes()
-    # The reference renames a counter without _total, as llama.cpp and dcgm-exporter have them, and adds nothing else.
-    names = frozenset(name for name in names_on(body) if name.encode() in body)
+    untyped = body.replace(b" counter\n", b" untyped\n")  # the reference renames a counter that does not end in _total
+    names = names_on(untyped)
     scanner = Scanner(names)
     for _ in range(3):
-        assert found(scanner.scan(body)) == reference(body, names)
+        assert found(scanner.scan(body)) == reference(untyped, names)
     for name in names:
         alone = Scanner([name])
         for _ in range(2):
-            assert found(alone.scan(body)) == reference(body, frozenset([name]))
+            assert found(alone.scan(body)) == reference(untyped, frozenset([name]))
 
 
 @given(page_sequences())

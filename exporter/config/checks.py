@@ -26,10 +26,10 @@ AVAILABLE_GATEWAYS = (
     "auto", "litellm", "agentgateway", "kong", "epp", "aibrix", "kthena", "smg", "envoy_ai_gateway", "otel_genai"
 )  # fmt: skip
 LATER_GATEWAYS = frozenset({"custom"})
-AVAILABLE_ENGINES = ("auto", "vllm", "sglang", "llamacpp")
-LATER_ENGINES = frozenset(
-    {"tgi", "tei", "triton", "trtllm", "nim", "dynamo", "lmdeploy", "ray_serve", "kserve", "xinference", "custom"}
-)
+AVAILABLE_ENGINES = (
+    "auto", "vllm", "sglang", "tgi", "tei", "triton", "trtllm", "nim", "dynamo", "llamacpp", "lmdeploy",
+)  # fmt: skip
+LATER_ENGINES = frozenset({"ray_serve", "kserve", "xinference", "custom"})
 MISSING = (
     Missing(
         ("pools", "*", "engine"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from exporter.errors import Reason, ScrapeError
 from exporter.sources.agentgateway import AGENTGATEWAY
 from exporter.sources.aibrix import AIBRIX
+from exporter.sources.dynamo import DYNAMO
 from exporter.sources.engine import Engine
 from exporter.sources.envoy_ai_gateway import ENVOY_AI_GATEWAY
 from exporter.sources.epp import EPP
@@ -15,15 +16,23 @@ from exporter.sources.kong import KONG
 from exporter.sources.kthena import KTHENA
 from exporter.sources.litellm import LITELLM
 from exporter.sources.llamacpp import LLAMACPP
+from exporter.sources.lmdeploy import LMDEPLOY
+from exporter.sources.nim import NIM
 from exporter.sources.otel_genai import OTEL_GENAI
 from exporter.sources.sample import check_page, first_names
 from exporter.sources.sglang import SGLANG
 from exporter.sources.smg import SMG
+from exporter.sources.tei import TEI
+from exporter.sources.tgi import TGI
+from exporter.sources.triton import TRITON
+from exporter.sources.trtllm import TRTLLM
 from exporter.sources.vllm import VLLM
 
-# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Envoy's has OpenTelemetry's,
-# so OpenTelemetry stays last.
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (VLLM, SGLANG, LLAMACPP)}
+# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Triton's has vLLM's names, a
+# vLLM with an adapter for TGI's clients has TGI's, and Envoy's has OpenTelemetry's, which stays last.
+ENGINES: dict[str, Engine] = {
+    engine.name: engine for engine in (TRITON, VLLM, SGLANG, LLAMACPP, TGI, TEI, TRTLLM, DYNAMO, LMDEPLOY, NIM)
+}
 GATEWAYS: dict[str, Engine] = {
     gateway.name: gateway
     for gateway in (LITELLM, AGENTGATEWAY, KONG, EPP, AIBRIX, KTHENA, SMG, ENVOY_AI_GATEWAY, OTEL_GENAI)

@@ -188,9 +188,8 @@ class Meter:
             "in turn (give each replica its own endpoint), or the engine's clock is off by more than a minute",
         )
 
-    @staticmethod
-    def _grow(counters: Counters, baselines: dict[str, float], *, baseline_only: bool) -> _Growth:
-        found = _Growth()
+    def _grow(self, counters: Counters, baselines: dict[str, float], *, baseline_only: bool) -> _Growth:
+        found, dips = _Growth(), self.engine.dips
         moved, cells, names = found.moved, found.cells, found.names
         for series, route, value in counters:
             names.add(series.name)
@@ -200,9 +199,10 @@ class Meter:
                 growth = value - last
                 moved[key] = value
             else:
-                growth = 0.0 if baseline_only else grown(last, value)
-                found.fallen += last is not None and fell(last, value)
-                if last is None or growth:
+                dipped = dips and last is not None and last / 2 < value < last
+                growth = 0.0 if baseline_only or dipped else grown(last, value)
+                found.fallen += last is not None and not dipped and fell(last, value)
+                if last is None or growth or dipped:
                     moved[key] = value
             if not route.cells:
                 found.add(route, growth)

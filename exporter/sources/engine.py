@@ -69,6 +69,8 @@ class Engine:
     # True where every counter on the page lives in one process: if one of its token or request counters fell, all
     # of them restarted. False where series come and go one by one (LiteLLM evicts).
     one_process: bool = True
+    # True where a counter may fall a little for no reason but the engine's own arithmetic: not all falls are restarts.
+    dips: bool = False
     names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -44,4 +44,5 @@ TRITON = Engine(
     waiting=Signal(("vllm:num_requests_waiting",)),
     kv_cache=Signal(("vllm:gpu_cache_usage_perc", "nv_trt_llm_kv_cache_block_metrics"), skip=NOT_FRACTION),
     one_process=False,
+    dips=True,
 )

@@ -258,3 +258,14 @@ def test_a_restart_that_only_a_fall_betrays_counts_what_stands_where_it_stood_be
     target = Target()
     target.show(None, prompt=10, output=10)
     assert target.show(None, prompt=3, output=10) == {"input": 3, "output": 10}
+
+
+def test_a_sum_that_the_engine_itself_takes_from_dips_and_does_not_start_again() -> None:
+    """Triton with TensorRT-LLM takes the prompt of a failed request off its output."""
+    target, output = Target(ENGINES["triton"], model="m"), "nv_llm_output_token_len_sum"
+    target.show(None, **{output: 5000.0})
+    assert target.show(None, **{output: 4800.0}) == {}
+    assert target.show(None, **{output: 4830.0}) == {"output": 30}
+    assert target.resets == 0
+    assert target.show(None, **{output: 20.0}) == {"output": 20}, "a model that was loaded anew"
+    assert target.resets == 1

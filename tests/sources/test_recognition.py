@@ -22,11 +22,22 @@ def read(body: bytes, engine: str = "auto") -> Reading:
     return Reader(engine).read("http://t:1/metrics", body, Instant(0, 0))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in PAGES.glob("*.prom")))
+NAMES = sorted(path.stem for path in PAGES.glob("*.prom"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("dcgm")])
 def test_every_page_is_of_the_engine_or_gateway_that_its_file_is_named_after(name: str) -> None:
     named = [known for known in (*ENGINES, *GATEWAYS) if name.replace("-", "_").startswith(known)]
     assert len(named) == 1
     assert detect(page(name), ENGINES if named[0] in ENGINES else GATEWAYS).name == named[0]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("dcgm")])
+def test_a_page_of_gpus_is_of_no_engine_and_of_no_gateway(name: str) -> None:
+    for among in (ENGINES, GATEWAYS):
+        with pytest.raises(ScrapeError) as error:
+            detect(page(name), among)
+        assert error.value.reason is Reason.UNKNOWN_ENGINE
 
 
 def test_tgi_names_on_a_vllm_page_are_an_adapters() -> None:

@@ -27,9 +27,10 @@ AVAILABLE_GATEWAYS = (
 )  # fmt: skip
 LATER_GATEWAYS = frozenset({"custom"})
 AVAILABLE_ENGINES = (
-    "auto", "vllm", "sglang", "tgi", "tei", "triton", "trtllm", "nim", "dynamo", "llamacpp", "lmdeploy",
+    "auto", "vllm", "sglang", "tgi", "tei", "triton", "trtllm", "nim", "dynamo", "llamacpp", "lmdeploy", "ray_serve",
+    "kserve", "xinference",
 )  # fmt: skip
-LATER_ENGINES = frozenset({"ray_serve", "kserve", "xinference", "custom"})
+LATER_ENGINES = frozenset({"custom"})
 MISSING = (
     Missing(
         ("pools", "*", "engine"),

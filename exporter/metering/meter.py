@@ -50,10 +50,10 @@ class _Growth:
         if route.request:
             column = part.requests.setdefault(model, {})
             column[tenant] = column.get(tenant, 0) + round(growth)
-        elif route.phase is not None:
+        if route.phase is not None:
             key = (model, route.phase)
             part.nanoseconds[key] = part.nanoseconds.get(key, 0) + round(growth * NS)
-        elif route.measure is not None:
+        if route.measure is not None:
             measure = (model, route.measure)
             amount = round(growth if route.whole else growth * NS)
             part.measures[measure] = part.measures.get(measure, 0) + amount
@@ -204,9 +204,8 @@ class Meter:
                 found.fallen += last is not None and not dipped and fell(last, value)
                 if last is None or growth or dipped:
                     moved[key] = value
-            if not route.cells:
+            if route.more:
                 found.add(route, growth)
-                continue
             tenant = route.account[1]
             for cell, sign in route.cells:
                 column = cells.get(cell)

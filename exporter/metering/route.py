@@ -12,6 +12,8 @@ from exporter.sources.engine import Engine, Measured, Seconds, Signal, Tokens
 
 # The phase that is another server's in disaggregated serving.
 _ELSEWHERE: dict[Role, Phase | None] = {"any": None, "prefill": "decode", "decode": "prefill"}
+# Measures of answers, counted like requests where answers are made; the others say how one server does both phases.
+_OF_ANSWERS: frozenset[Measure] = frozenset({"drafted", "accepted", "aborted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,14 @@ Cell = tuple[str, str, TokenClass]  # (place, model, class): the column that a t
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one series' growth goes. Exactly one of the four is set."""
+    """Where one series' growth goes; at least one of the four is set."""
 
     account: Account
     cells: tuple[tuple[Cell, int], ...] = ()  # +1 or -1
     request: bool = False
     phase: Phase | None = None
     measure: Measure | None = None
+    more: bool = False  # than tokens
     whole: bool = True  # counts whole things, not seconds
 
 
@@ -49,7 +52,7 @@ class Router:
         self._engine = engine
         self._scope = scope
         counters: tuple[Signal, ...] = (*engine.tokens, *engine.requests, *engine.seconds, *engine.measures)
-        self._signals: dict[str, list[Signal]] = {}  # several of one name are told apart by `only`
+        self._signals: dict[str, list[Signal]] = {}  # several of one kind and name are told apart by `only`
         for signal in counters:
             for name in signal.names:
                 self._signals.setdefault(name, []).append(signal)
@@ -98,28 +101,36 @@ class Router:
         return []
 
     def _route(self, series: Series) -> Route | None:
+        """A series may count for several things, but for one of each kind: the first signal that takes it."""
         engine, role = self._engine, self._scope.role
-        signal = next((one for one in self._signals.get(series.name, ()) if _takes(one, series)), None)
-        if signal is None:
+        signals = [one for one in self._signals.get(series.name, ()) if _takes(one, series)]
+        if not signals:
             return None
         if role == "any" and engine.role_label and series.label(engine.role_label) == "prefill":
             return None  # the decode side counts the same prompt again; configure roles to split them
-        model = safe(given(series.label(engine.model_label)) if engine.model_label else "") or self._scope.model
-        alias = safe(given(series.label(engine.alias_label)) if engine.alias_label else "") or model
-        account = self._scope.account(series, model, alias)
-        route: Route | None = None
-        if isinstance(signal, Tokens):
-            if moves := _role_moves(signal.moves, role):
-                route = Route(account, tuple(((account[0], account[2], token), sign) for token, sign in moves))
-        elif isinstance(signal, Seconds):
-            if signal.phase != _ELSEWHERE[role]:
-                route = Route(account, phase=signal.phase, whole=False)
-        elif isinstance(signal, Measured):
-            if role == "any":
-                route = Route(account, measure=signal.measure, whole=signal.measure != "inter_token_seconds")
-        elif role != "prefill":
-            route = Route(account, request=True)
-        return route
+        model = _first(series, engine.model_label, engine.older_model_label) or self._scope.model
+        account = self._scope.account(series, model, _first(series, engine.alias_label) or model)
+        moves = next((_role_moves(one.moves, role) for one in signals if isinstance(one, Tokens)), [])
+        phase = next((one.phase for one in signals if isinstance(one, Seconds)), None)
+        measure = next((one.measure for one in signals if isinstance(one, Measured)), None)
+        request = role != "prefill" and any(type(one) is Signal for one in signals)
+        timed = phase is not None and phase != _ELSEWHERE[role]
+        measured = role == "any" or (role == "decode" and measure in _OF_ANSWERS)
+        route = Route(
+            account,
+            cells=tuple(((account[0], account[2], token), sign) for token, sign in moves),
+            request=request,
+            phase=phase if timed else None,
+            measure=measure if measured else None,
+            more=request or timed or (measured and measure is not None),
+            whole=phase is None and measure != "inter_token_seconds",
+        )
+        return route if route.cells or route.more else None
+
+
+def _first(series: Series, *labels: str | None) -> str:
+    """What the first of these labels that is set says; "" where none is."""
+    return safe(next((value for label in labels if label and (value := given(series.label(label)))), ""))
 
 
 def _takes(signal: Signal | None, series: Series) -> bool:

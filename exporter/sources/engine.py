@@ -58,6 +58,7 @@ class Engine:
     required: tuple[tuple[str, ...], ...]  # one name of each group is on every complete page; it may count nothing
     tokens: tuple[Tokens, ...]
     model_label: str | None = None  # None: the page does not name the model
+    older_model_label: str | None = None  # what it was called before
     role_label: str | None = None  # the label that says prefill or decode, where the engine has one
     alias_label: str | None = None  # what the client called the model, where that is another label
     requests: tuple[Signal, ...] = ()
@@ -71,7 +72,9 @@ class Engine:
     one_process: bool = True
     # True where a counter may fall a little for no reason but the engine's own arithmetic: not all falls are restarts.
     dips: bool = False
-    names: frozenset[str] = field(init=False)
+    # False where the start time on the page is that of a collector, not of what counted.
+    own_start: bool = True
+    names: frozenset[str] = field(init=False)  # that a scan must look for
 
     def __post_init__(self) -> None:
         signals: list[Signal] = [*self.tokens, *self.requests, *self.seconds, *self.measures]

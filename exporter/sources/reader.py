@@ -32,7 +32,8 @@ class Reader:
             if names.isdisjoint(group):
                 self._engine = None  # another server may have taken the address
                 raise ScrapeError(Reason.MISSING_SERIES, f"{target}: the page has no {' or '.join(group)}")
-        return Reading(target, engine.name, at, _process_start(samples), samples)
+        start = _process_start(samples) if engine.own_start else None
+        return Reading(target, engine.name, at, start, samples)
 
     def _recognise(self, body: bytes) -> tuple[Engine, Scanner]:
         if self._engine is None or self._scanner is None:

@@ -13,12 +13,14 @@ from exporter.sources.engine import Engine
 from exporter.sources.envoy_ai_gateway import ENVOY_AI_GATEWAY
 from exporter.sources.epp import EPP
 from exporter.sources.kong import KONG
+from exporter.sources.kserve import KSERVE
 from exporter.sources.kthena import KTHENA
 from exporter.sources.litellm import LITELLM
 from exporter.sources.llamacpp import LLAMACPP
 from exporter.sources.lmdeploy import LMDEPLOY
 from exporter.sources.nim import NIM
 from exporter.sources.otel_genai import OTEL_GENAI
+from exporter.sources.ray_serve import RAY_SERVE
 from exporter.sources.sample import check_page, first_names
 from exporter.sources.sglang import SGLANG
 from exporter.sources.smg import SMG
@@ -27,12 +29,16 @@ from exporter.sources.tgi import TGI
 from exporter.sources.triton import TRITON
 from exporter.sources.trtllm import TRTLLM
 from exporter.sources.vllm import VLLM
+from exporter.sources.xinference import XINFERENCE
 
-# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Triton's has vLLM's names, a
-# vLLM with an adapter for TGI's clients has TGI's, and Envoy's has OpenTelemetry's, which stays last.
+# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Triton's and KServe's have
+# vLLM's names, a vLLM with an adapter for TGI's clients has TGI's, and Envoy's has OpenTelemetry's, which stays last.
 ENGINES: dict[str, Engine] = {
-    engine.name: engine for engine in (TRITON, VLLM, SGLANG, LLAMACPP, TGI, TEI, TRTLLM, DYNAMO, LMDEPLOY, NIM)
-}
+    engine.name: engine
+    for engine in (
+        TRITON, KSERVE, VLLM, SGLANG, LLAMACPP, TGI, TEI, TRTLLM, DYNAMO, LMDEPLOY, RAY_SERVE, XINFERENCE, NIM,
+    )
+}  # fmt: skip
 GATEWAYS: dict[str, Engine] = {
     gateway.name: gateway
     for gateway in (LITELLM, AGENTGATEWAY, KONG, EPP, AIBRIX, KTHENA, SMG, ENVOY_AI_GATEWAY, OTEL_GENAI)

@@ -269,3 +269,18 @@ def test_a_sum_that_the_engine_itself_takes_from_dips_and_does_not_start_again()
     assert target.resets == 0
     assert target.show(None, **{output: 20.0}) == {"output": 20}, "a model that was loaded anew"
     assert target.resets == 1
+
+
+def test_six_digits_of_a_large_counter_lose_when_but_not_how_much() -> None:
+    """llama.cpp prints 1.23457e+06: what was counted is never off by more than half of its last digit."""
+    target = Target(ENGINES["llamacpp"], none="")
+    target.labels = {}
+    true, counted, begin, resets = 999_990, 0, 999_990, 0
+    target.show(None, **{"llamacpp:tokens_predicted_total": float(f"{true:.6g}")})
+    for step in range(4000):
+        true += (3, 0, 1, 17, 250)[step % 5] * (400 if step > 3000 else 1)
+        counted += target.show(None, **{"llamacpp:tokens_predicted_total": float(f"{true:.6g}")}).get("output", 0)
+        resets += target.resets
+        assert abs(counted - (true - begin)) <= (5 if true < 10**7 else 50)
+    assert true > 10**7
+    assert resets == 0

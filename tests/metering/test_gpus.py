@@ -72,6 +72,14 @@ def test_without_an_energy_counter_power_is_integrated() -> None:
     assert source.did()[2] == 800
 
 
+def test_power_is_not_integrated_over_a_time_in_which_the_gpu_was_away() -> None:
+    source, plain = Source(), replace(GPU, energy=None)
+    source.read(plain)
+    source.read()
+    source.read(plain)
+    assert source.did()[2] == 0
+
+
 def test_a_driver_that_was_reloaded_counts_from_zero(source: Source) -> None:
     source.read(replace(GPU, energy=40.0))
     assert source.did()[2] == 40

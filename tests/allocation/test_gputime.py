@@ -1,4 +1,4 @@
-"""What a pool's GPUs did in a tick: each in the pool's share, a GPU that is cut up by the instances that are its own."""
+"""What a pool's GPUs did in a tick: each in its share, one that is cut up by the instances that are the pool's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The README's tables, made from what the program itself uses. `make docs` writes them; test_readme.py compares.
+"""The README's tables and docs/engines.md, made from what the program itself uses. `make docs` writes them;
+test_readme.py compares.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; everything else in the README is left as it is.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from exporter.sources.engine import Engine, Tokens
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+ENGINES_PAGE = README.parent / "docs" / "engines.md"
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 Schema = Mapping[str, Any]
 
@@ -135,5 +138,17 @@ def with_tables(readme: str) -> str:
     return TABLE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], readme)
 
 
+def engines_page() -> str:
+    """What the file of every engine and gateway says of its pages."""
+    lines = ["# What each engine's and each gateway's page says, and what it does not\n"]
+    for title, known in (("Engines", ENGINES), ("Gateways", GATEWAYS)):
+        lines.append(f"\n## {title}\n")
+        for name in sorted(known):
+            text = (import_module(f"exporter.sources.{name}").__doc__ or "").strip()
+            lines.append(f"\n### `{name}`\n\n{text}\n")
+    return "".join(lines)
+
+
 if __name__ == "__main__":
     README.write_text(with_tables(README.read_text()))
+    ENGINES_PAGE.write_text(engines_page())

@@ -87,7 +87,8 @@ def _keys(part: Schema, defs: Schema, path: str = "") -> Iterator[tuple[str, str
         key = path + name
         if key in REFUSED and REFUSED[key] is None:
             continue
-        models = [defs[reference.rpartition("/")[2]] for reference in _references(schema)]
+        referred = [defs[reference.rpartition("/")[2]] for reference in _references(schema)]
+        models = [model for model in referred if "properties" in model]
         below = f"{key}[]." if schema.get("type") == "array" else f"{key}."
         for model in models:
             if all(_taken(below + inner, value) for inner, value in model["properties"].items()):

@@ -14,6 +14,7 @@ from exporter.metering.labels import safe
 from exporter.metering.route import Scope
 from exporter.metering.usage import Account, Usage
 from exporter.records import PROMPT_CLASSES, Series
+from exporter.sources.custom import custom_engine
 
 Accounting = Callable[[Series, str, str], Account]
 
@@ -40,11 +41,23 @@ class Roster:
     def scopes(self, watched_since_ns: Mapping[str, int]) -> dict[str, Scope]:
         """What metering needs to know of every target, by target."""
         scopes = {
-            target: Scope(end.role, safe(end.model or pool.name), self._of_pool(pool), watched_since_ns[pool.name])
+            target: Scope(
+                end.role,
+                safe(end.model or pool.name),
+                self._of_pool(pool),
+                watched_since_ns[pool.name],
+                custom_engine(pool.custom),
+            )
             for target, (pool, end) in self._pools.items()
         }
         return scopes | {
-            target: Scope("any", gateway.name, self._of_gateway(gateway), watched_since_ns[gateway.name])
+            target: Scope(
+                "any",
+                gateway.name,
+                self._of_gateway(gateway),
+                watched_since_ns[gateway.name],
+                custom_engine(gateway.custom),
+            )
             for target, gateway in self._gateways.items()
         }
 

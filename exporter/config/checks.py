@@ -22,28 +22,7 @@ class Missing(NamedTuple):
     fix: str
 
 
-AVAILABLE_GATEWAYS = (
-    "auto", "litellm", "agentgateway", "kong", "epp", "aibrix", "kthena", "smg", "envoy_ai_gateway", "otel_genai"
-)  # fmt: skip
-LATER_GATEWAYS = frozenset({"custom"})
-AVAILABLE_ENGINES = (
-    "auto", "vllm", "sglang", "tgi", "tei", "triton", "trtllm", "nim", "dynamo", "llamacpp", "lmdeploy", "ray_serve",
-    "kserve", "xinference",
-)  # fmt: skip
-LATER_ENGINES = frozenset({"custom"})
 MISSING = (
-    Missing(
-        ("pools", "*", "engine"),
-        LATER_ENGINES,
-        "this engine is not available in this version",
-        f"write one of: {', '.join(AVAILABLE_ENGINES)}",
-    ),
-    Missing(
-        ("gateways", "*", "engine"),
-        LATER_GATEWAYS,
-        "this gateway is not available in this version",
-        f"write one of: {', '.join(AVAILABLE_GATEWAYS)}",
-    ),
     Missing(
         ("budgets",),
         None,

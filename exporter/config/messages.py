@@ -10,10 +10,20 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
+from exporter.config.custom import Metric
 from exporter.config.part import Part
 from exporter.config.prices import GpuPrice, OwnedGpu
 from exporter.config.schema import Config, DcgmGpus, NvmlGpus, StaticGpus
-from exporter.config.types import LABEL_PATTERN, NAME_PATTERN, TEXT_PATTERN, USERNAME_PATTERN, Loc, Mistake
+from exporter.config.types import (
+    LABEL_PATTERN,
+    LABEL_VALUE_PATTERN,
+    METRIC_PATTERN,
+    NAME_PATTERN,
+    TEXT_PATTERN,
+    USERNAME_PATTERN,
+    Loc,
+    Mistake,
+)
 
 # Pydantic's error type: wrong, fix. Fields: its own context, and was, text, quote, allowed, example, keys below.
 # A value is shown only where it cannot be a secret put under the wrong key.
@@ -24,6 +34,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "dict_type": ("{was} where a mapping belongs", "write `key: value` pairs below it"),
     "tuple_type": ("{was} where a list belongs", "write [a, b], or one `- item` a line"),
     "string_type": ("{was} where text belongs", "{quote}"),
+    "bool_type": ("{was} where true or false belongs", "write true or false, without quotes"),
     "int_type": ("{was} where a whole number belongs", "write digits only, such as 1000"),
     "number_type": ("{was} where a number belongs", "write plain digits without quotes, such as 4 or 2.49"),
     "finite_number": ("{text} is not a finite number", "write plain digits, such as 2.49"),
@@ -43,6 +54,8 @@ FALLBACK = ("not valid here", "see the config reference in README.md")
 PATTERNS = {
     NAME_PATTERN: ("not a name", "use letters, digits, `_`, `.` and `-` only"),
     LABEL_PATTERN: ("not a label name", "use letters, digits and `_` only, and no digit first"),
+    METRIC_PATTERN: ("not a metric's name", "write a whole sample name: letters, digits, `_` and `:`"),
+    LABEL_VALUE_PATTERN: ("with control characters", "write one line of visible text"),
     TEXT_PATTERN: ("empty, or with control characters", "write one line of visible text"),
     USERNAME_PATTERN: ("empty, or with a colon or control characters", "write one line of visible text without `:`"),
 }
@@ -54,11 +67,14 @@ EXAMPLES = {
     "limit_usd": "limit_usd: 5000",
     "model": 'model: "gpt-4o*"',
     "name": "name: llama-70b",
+    "names": "names: [my_tokens_total]",
+    "one_process": "one_process: true",
     "password_file": "password_file: secrets/password",
     "period": "period: month",
     "product": 'product: "NVIDIA H100*"',
     "purchase_usd": "purchase_usd: 30000",
     "routes": 'routes: [{model: "*", provider: openai}]',
+    "tokens": "tokens: {input: my_prompt_tokens_total, output: my_generated_tokens_total}",
     "url": "url: http://127.0.0.1:8000/metrics",
     "usd_per_hour": "usd_per_hour: 2.49",
     "usd_per_kwh": "usd_per_kwh: 0.12",
@@ -71,11 +87,12 @@ TAGGED: dict[str, type[Part]] = {
     "gpus:static": StaticGpus,
     "gpus:nvml": NvmlGpus,
     "gpus:dcgm": DcgmGpus,
+    "metric:labels": Metric,
     "price:hourly": GpuPrice,
     "price:owned": OwnedGpu,
 }
 # Steps of pydantic's locations that are not keys of the file.
-TAGS = frozenset({*TAGGED, "purchase:kind", "purchase:blend", "[key]"})
+TAGS = frozenset({*TAGGED, "metric:names", "purchase:kind", "purchase:blend", "[key]"})
 
 
 def explain(error: ErrorDetails, text: str) -> Iterator[Mistake]:

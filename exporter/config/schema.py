@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, Tag
 
 from exporter.config import types as t
+from exporter.config.custom import Custom, CustomGateway, CustomPool
 from exporter.config.part import Part
 from exporter.config.prices import Prices, Purchase
 from exporter.config.types import DAY, HOUR, MINUTE, SECOND, Mistake, format_duration
 from exporter.config.url import target_of
 from exporter.records import Role
+from exporter.sources.registry import ENGINES, GATEWAYS
 
-PoolEngine = Literal[
-    "auto", "vllm", "sglang", "tgi", "tei", "triton", "trtllm", "nim", "dynamo", "llamacpp", "lmdeploy", "ray_serve",
-    "kserve", "xinference", "custom",
-]  # fmt: skip
-GatewayEngine = Literal[
-    "auto", "litellm", "envoy_ai_gateway", "otel_genai", "agentgateway", "kong", "epp", "aibrix", "kthena", "smg",
-    "custom",
-]  # fmt: skip
+if TYPE_CHECKING:
+    PoolEngine: TypeAlias = str
+    GatewayEngine: TypeAlias = str
+else:
+    PoolEngine = Literal["auto", *ENGINES, "custom"]
+    GatewayEngine = Literal["auto", *GATEWAYS, "custom"]
 
 
 class Scrape(Part):
@@ -168,6 +168,15 @@ Gpus = Annotated[
 ]
 
 
+def unmapped(engine: str, custom: Custom | None) -> Iterator[Mistake]:
+    """A mapping and `engine: custom` need each other."""
+    if engine == "custom" and custom is None:
+        fix = "add custom: {tokens: {input: ..., output: ...}, one_process: true}, with the names of your metrics"
+        yield ("custom",), "engine: custom without a mapping", fix
+    elif engine != "custom" and custom is not None:
+        yield ("custom",), f"a mapping, and engine: {engine}", "write engine: custom, or remove the mapping"
+
+
 class Weights(Part):
     """Relative cost of a token of each class."""
 
@@ -187,6 +196,7 @@ class Pool(Part):
 
     name: t.Name
     engine: PoolEngine = "auto"
+    custom: CustomPool | None = None
     endpoints: tuple[Endpoint, ...] = Field(min_length=1)
     gpus: Gpus
     usd_per_gpu_hour: t.Usd | None = Field(default=None, description="Wins over prices.gpus.")
@@ -212,6 +222,7 @@ class Pool(Part):
     )
 
     def disagreements(self) -> Iterator[Mistake]:
+        yield from unmapped(self.engine, self.custom)
         if self.tenant and self.tenant_label:
             yield ("tenant_label",), "both tenant and tenant_label are set", "keep one of them"
         if self.usd_per_gpu_hour is not None and self.purchase is not None:
@@ -255,9 +266,13 @@ class Gateway(Part):
 
     name: t.Name
     engine: GatewayEngine = "auto"
+    custom: CustomGateway | None = None
     endpoints: tuple[Target, ...] = Field(min_length=1)
     tenant_label: t.Labels = Field(default=(), description="Labels that name the tenant; the first non-empty one wins.")
     routes: tuple[Route, ...] = Field(min_length=1)
+
+    def disagreements(self) -> Iterator[Mistake]:
+        yield from unmapped(self.engine, self.custom)
 
 
 class Tenants(Part):

@@ -31,8 +31,10 @@ HIGHEST_INDEX = 999  # of a GPU on a host; real hosts have up to 16
 
 NAME_PATTERN = r"^[a-zA-Z0-9_.-]+$"
 LABEL_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+METRIC_PATTERN = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # no control characters: these texts reach logs and labels
 UUID_PATTERN = r"^(GPU|MIG)-[0-9A-Za-z/-]{1,124}$"  # MIG-GPU-.../1/0: an instance, as drivers before R470 name it
+LABEL_VALUE_PATTERN = TEXT_PATTERN.replace("+", "*")
 USERNAME_PATTERN = r"^[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # a colon would end it (RFC 7617)
 DURATION_PATTERN = r"^[1-9][0-9]{0,11}(ms|s|m|h|d)$"
 
@@ -98,8 +100,8 @@ def _zone(value: str) -> str:
     return value
 
 
-def _labels(value: object) -> object:
-    """One label is a list of one."""
+def one_or_more(value: object) -> object:
+    """One text is a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -225,8 +227,11 @@ Label = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=LA
 Labels = Annotated[
     tuple[Label, ...],
     Field(min_length=1),
-    BeforeValidator(_labels, json_schema_input_type=Label | Annotated[list[Label], Field(min_length=1)]),
+    BeforeValidator(one_or_more, json_schema_input_type=Label | Annotated[list[Label], Field(min_length=1)]),
 ]
+Metric = Annotated[str, StringConstraints(strict=True, max_length=256, pattern=METRIC_PATTERN)]
+# Empty: the series without that label.
+LabelValue = Annotated[str, StringConstraints(strict=True, max_length=1024, pattern=LABEL_VALUE_PATTERN)]
 # A tenant, a model or a product is a value other people chose (a team, an e-mail address): no more is asked of it
 # than that it can stand in a log line and a label.
 Value = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=TEXT_PATTERN)]

@@ -85,6 +85,8 @@ class Meter:
         self.dropped = True  # the ledger must drop its older baselines of this target first
         self.touched = False
         self.gauges = Gauges()
+        # The table of the last page. What that one left out is no news to another table: its first sight is a baseline.
+        self.table = engine.table
         self.configure(engine, scope)
         self.resets = 0  # restarts seen since somebody last set this to 0
         self.measured_ns = 0  # time between readings of one process, since somebody last set this to 0
@@ -100,9 +102,12 @@ class Meter:
         self._router = Router(engine, scope)
         self._page = {}
 
-    def restore(self, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: Owed) -> None:
-        """Go on from what the ledger kept."""
+    def restore(
+        self, table: str, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: Owed
+    ) -> None:
+        """Go on from what the ledger kept, read with that table."""
         self.baselines, self.process_start, self.last_seen_ns, self.owed = baselines, process_start, seen_ns, owed
+        self.table = table
         self._known = {key.partition("{")[0] for key in baselines}
         self.dropped = False
 
@@ -131,7 +136,8 @@ class Meter:
                 counters = self._router.counters(reading.samples, reading.samples, set())
         baseline_only = adopted or (first and not self._began_while_watched(reading))
         baselines = {} if restarted or adopted else self.baselines
-        growth = self._grow(counters, baselines, baseline_only=baseline_only)
+        relearning = same and not restarted and self.table != self.engine.table
+        growth = self._grow(counters, baselines, baseline_only=baseline_only, new_is_baseline=relearning)
         if len(baselines) + len(growth.moved) > MAX_SERIES < len(baselines.keys() | growth.moved.keys()):
             raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
         owed = growth.settle({} if restarted or adopted else self.owed)
@@ -143,6 +149,7 @@ class Meter:
         self.baselines.update(growth.moved)
         self.unsaved.update(growth.moved)
         self.owed = owed
+        self.table = self.engine.table
         self.process_start = reading.process_start
         self.resets += restarted + growth.fallen
         if same and not restarted and self._last is not None:
@@ -188,7 +195,9 @@ class Meter:
             "in turn (give each replica its own endpoint), or the engine's clock is off by more than a minute",
         )
 
-    def _grow(self, counters: Counters, baselines: dict[str, float], *, baseline_only: bool) -> _Growth:
+    def _grow(
+        self, counters: Counters, baselines: dict[str, float], *, baseline_only: bool, new_is_baseline: bool
+    ) -> _Growth:
         found, dips = _Growth(), self.engine.dips
         moved, cells, names = found.moved, found.cells, found.names
         for series, route, value in counters:
@@ -200,7 +209,8 @@ class Meter:
                 moved[key] = value
             else:
                 dipped = dips and last is not None and last / 2 < value < last
-                growth = 0.0 if baseline_only or dipped else grown(last, value)
+                still = baseline_only or dipped or (new_is_baseline and last is None)
+                growth = 0.0 if still else grown(last, value)
                 found.fallen += last is not None and not dipped and fell(last, value)
                 if last is None or growth or dipped:
                     moved[key] = value

@@ -10,9 +10,17 @@ from exporter.metering.meter import Meter, Owed
 from exporter.metering.route import Scope
 from exporter.metering.usage import Gauges, Usage
 from exporter.records import Reading
+from exporter.sources.engine import Engine
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 KNOWN = ENGINES | GATEWAYS
+
+
+def table(name: str, scope: Scope) -> Engine:
+    """The engine of that name; one that counts nothing where neither this config nor this version knows it."""
+    if scope.custom is not None and scope.custom.name == name:
+        return scope.custom
+    return KNOWN.get(name) or Engine(name, (), (), ())
 
 
 class Meters:
@@ -38,17 +46,18 @@ class Meters:
         for target, meter in self._meters.items():
             meter.configure(meter.engine, scopes[target])
         for target, state in self._saved.targets.items():
-            if target in scopes and state["engine"] in KNOWN:
+            if target in scopes:
                 self._restore(target, state)
         self._saved = Saved()
 
     def _restore(self, target: str, state: State) -> None:
-        meter = self._meters[target] = Meter(KNOWN[state["engine"]], self._scopes[target])
+        scope = self._scopes[target]
+        meter = self._meters[target] = Meter(table(state["engine"], scope), scope)
         owed: Owed = {}
         for place, tenant, model, token, amount in state["owed"]:
             owed.setdefault((place, model, token), {})[tenant] = amount
         baselines = self._saved.baselines.get(target, {})
-        meter.restore(baselines, state["process_start"], state["last_seen_ns"], owed)
+        meter.restore(state.get("table", ""), baselines, state["process_start"], state["last_seen_ns"], owed)
 
     def observe(self, reading: Reading) -> bool:
         """Take one reading; False for a target that is not (or no longer) in the config. ScrapeError, with nothing
@@ -56,7 +65,7 @@ class Meters:
         scope = self._scopes.get(reading.target)
         if scope is None:
             return False
-        engine = KNOWN[reading.engine]
+        engine = table(reading.engine, scope)
         meter = self._meters.get(reading.target)
         if meter is None:
             meter = self._meters[reading.target] = Meter(engine, scope)
@@ -95,6 +104,7 @@ class Meters:
                 continue
             targets[target] = {
                 "engine": meter.engine.name,
+                "table": meter.table,
                 "process_start": meter.process_start,
                 "last_seen_ns": meter.last_seen_ns,
                 "owed": [

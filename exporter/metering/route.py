@@ -24,6 +24,7 @@ class Scope:
     model: str  # the model's name when the page has none
     account: Callable[[Series, str, str], Account]  # whose a series is: (series, model, what the client called it)
     watched_since_ns: int  # Unix: since when its pool is being watched
+    custom: Engine | None = None  # the table that the config itself holds
 
 
 Cell = tuple[str, str, TokenClass]  # (place, model, class): the column that a tenant's tokens go to

@@ -7,6 +7,7 @@ engine's life, all its names are listed, newest first: of those on one page only
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from exporter.records import Measure, Phase, TokenClass
 
@@ -75,9 +76,11 @@ class Engine:
     # False where the start time on the page is that of a collector, not of what counted.
     own_start: bool = True
     names: frozenset[str] = field(init=False)  # that a scan must look for
+    table: str = field(init=False)  # another text where it counts other series, or counts them as something else
 
     def __post_init__(self) -> None:
         signals: list[Signal] = [*self.tokens, *self.requests, *self.seconds, *self.measures]
+        object.__setattr__(self, "table", blake2b(repr(signals).encode(), digest_size=8).hexdigest())
         signals += [gauge for gauge in (self.running, self.waiting, self.kv_cache) if gauge]
         groups = [*self.required, *(signal.names for signal in signals)]
         object.__setattr__(self, "names", frozenset(name for names in groups for name in names))

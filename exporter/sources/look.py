@@ -45,7 +45,7 @@ def look_at(target: Target, pages: Pages, clock: Clock, driver: Callable[[], Gpu
     if target.name == NVML:
         return _asking(driver, clock)
     among = GATEWAYS if target.kind == "gateway" else ENGINES
-    reader = DcgmReader() if target.kind == "gpus" else Reader(target.engine, among)
+    reader = DcgmReader() if target.kind == "gpus" else Reader(target.custom or target.engine, among)
     return _reading_pages(target, pages, clock, reader)
 
 

@@ -14,10 +14,10 @@ PROCESS_START = "process_start_time_seconds"
 
 
 class Reader:
-    """Reads the pages of one target. `engine` is "auto" or a name of `among` (the registry's engines or gateways);
-    what auto found is kept while the pages go on being that engine's."""
+    """Reads the pages of one target. `engine` is a table, "auto" or a name of `among` (the registry's engines or
+    gateways); what auto found is kept while the pages go on being that engine's."""
 
-    def __init__(self, engine: str, among: Mapping[str, Engine] = ENGINES) -> None:
+    def __init__(self, engine: str | Engine, among: Mapping[str, Engine] = ENGINES) -> None:
         self._wanted = engine
         self._among = among
         self._engine: Engine | None = None
@@ -37,11 +37,14 @@ class Reader:
 
     def _recognise(self, body: bytes) -> tuple[Engine, Scanner]:
         if self._engine is None or self._scanner is None:
-            if self._wanted != "auto" and self._wanted not in self._among:
-                raise ScrapeError(
-                    Reason.UNKNOWN_ENGINE, f"this version cannot read {self._wanted}, only {list(self._among)}"
-                )
-            engine = detect(body, self._among) if self._wanted == "auto" else self._among[self._wanted]
+            engine = self._wanted
+            if engine == "auto":
+                engine = detect(body, self._among)
+            if isinstance(engine, str):
+                if engine not in self._among:
+                    wrong = f"this version cannot read {engine}, only {list(self._among)}"
+                    raise ScrapeError(Reason.UNKNOWN_ENGINE, wrong)
+                engine = self._among[engine]
             self._scanner = Scanner(engine.names | {PROCESS_START})
             self._engine = engine
         return self._engine, self._scanner

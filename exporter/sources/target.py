@@ -10,6 +10,8 @@ from typing import Literal
 from exporter.config import schema
 from exporter.config.schema import Config, DcgmGpus, NvmlGpus, Pool
 from exporter.records import NS, NVML, Role
+from exporter.sources.custom import custom_engine
+from exporter.sources.engine import Engine
 
 Kind = Literal["engine", "gateway", "gpus"]
 
@@ -56,6 +58,7 @@ class Target:
     auth: Basic | Bearer | None = None
     tls: TlsFiles | None = None
     kind: Kind = "engine"
+    custom: Engine | None = None  # the table that the config itself holds, where `engine` is "custom"
 
 
 def targets(config: Config) -> tuple[Target, ...]:
@@ -65,11 +68,13 @@ def targets(config: Config) -> tuple[Target, ...]:
 
 def _endpoints(config: Config) -> Iterator[Target]:
     for pool in config.pools:
+        custom = custom_engine(pool.custom)
         for endpoint in pool.endpoints:
-            yield _scraped(config, "engine", pool.name, pool.engine, endpoint, endpoint.role)
+            yield _scraped(config, "engine", pool.name, pool.engine, endpoint, endpoint.role, custom)
     for gateway in config.gateways:
+        custom = custom_engine(gateway.custom)
         for address in gateway.endpoints:
-            yield _scraped(config, "gateway", gateway.name, gateway.engine, address)
+            yield _scraped(config, "gateway", gateway.name, gateway.engine, address, custom=custom)
 
 
 def _gpus(config: Config) -> Iterator[Target]:
@@ -88,7 +93,15 @@ def _gpus(config: Config) -> Iterator[Target]:
             yield Target(NVML, NVML, name, "nvml", ANY, interval, min(scrape.timeout, interval), 0, kind="gpus")
 
 
-def _scraped(config: Config, kind: Kind, pool: str, engine: str, at: schema.Target, role: Role = ANY) -> Target:
+def _scraped(
+    config: Config,
+    kind: Kind,
+    pool: str,
+    engine: str,
+    at: schema.Target,
+    role: Role = ANY,
+    custom: Engine | None = None,
+) -> Target:
     return Target(
         name=at.target,
         url=at.url,
@@ -101,6 +114,7 @@ def _scraped(config: Config, kind: Kind, pool: str, engine: str, at: schema.Targ
         auth=_auth(at),
         tls=_tls(at),
         kind=kind,
+        custom=custom,
     )
 
 

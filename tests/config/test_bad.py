@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from exporter.config import checks, messages
 from exporter.config.load import load
-from exporter.config.schema import GatewayEngine, PoolEngine
 from exporter.errors import ConfigError, Problem
-from exporter.sources.registry import GATEWAYS
 
 TODAY = date(2026, 11, 5)
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yml"))
@@ -62,13 +59,6 @@ def test_problem_names_file_line_and_key() -> None:
 def test_problems_stand_in_the_order_of_the_file() -> None:
     lines = [int(problem.file.rsplit(":", 1)[1]) for problem in problems(Path(__file__).parent / "bad" / "many.yml")]
     assert lines == sorted(lines)
-
-
-def test_every_engine_is_either_available_or_named_as_not_available() -> None:
-    assert checks.LATER_ENGINES | set(checks.AVAILABLE_ENGINES) == set(get_args(PoolEngine))
-    assert not checks.LATER_ENGINES & set(checks.AVAILABLE_ENGINES)
-    assert checks.LATER_GATEWAYS | set(checks.AVAILABLE_GATEWAYS) == set(get_args(GatewayEngine))
-    assert set(checks.AVAILABLE_GATEWAYS) == {"auto", *GATEWAYS}, "each has its table"
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,20 @@ from exporter.config.load import load
 from exporter.config.schema import Config
 from exporter.errors import ConfigError, StartError, TokencostError
 from exporter.logs import start_logging
+from exporter.sources.registry import ENGINES, GATEWAYS
 
 _DEMO_ADDRESS = "127.0.0.1:9742"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 1 with one line (one per config error) on standard error."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = _probe_parser().parse_args(words[1:]) if words[:1] == ["probe"] else _parser().parse_args(words)
     start_logging(args.log_level, args.log_format)
     try:
-        if args.command == "demo":
+        if args.command == "probe":
+            asyncio.run(_probe(args))
+        elif args.command == "demo":
             asyncio.run(_demo(args))
         elif args.config_check:
             config = _load(args.config_file)
@@ -55,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tokencost-exporter",
         description="What a token costs right now, and who is spending it.",
+        epilog="tokencost-exporter probe URL says what would be read from a metrics page: see probe --help.",
         allow_abbrev=False,
     )
     flag = parser.add_argument
@@ -69,6 +74,25 @@ def _parser() -> argparse.ArgumentParser:
     flag("--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt")
     version = f"tokencost-exporter {__version__} (python {platform.python_version()})"
     flag("--version", action="version", version=version)
+    return parser
+
+
+def _probe_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokencost-exporter probe",
+        description="Fetch one metrics page, once, and say what would be read from it: which engine or gateway it is, "
+        "its models and tokens, which label may name the tenant, what is missing and what that costs.",
+        epilog="Exit code 0: the page was read. 1: it could not be had, or is of nothing known; one line says why. "
+        "2: a wrong flag.",
+        allow_abbrev=False,
+    )
+    flag = parser.add_argument
+    flag("url", metavar="URL", help="the whole address, such as http://127.0.0.1:8000/metrics")
+    names = ("auto", *ENGINES, *GATEWAYS)
+    flag("--engine", choices=names, default="auto", metavar="NAME", help=f"one of: {', '.join(names)}")
+    flag("--bearer-token-file", type=Path, metavar="FILE", help="a file that holds the token to send")
+    flag("--as-config", action="store_true", help="print a config for it; fill in the lines that say CHANGE-ME")
+    parser.set_defaults(command="probe", log_level="warning", log_format="logfmt")
     return parser
 
 
@@ -112,6 +136,15 @@ async def _demo(args: argparse.Namespace) -> None:
                         continue  # somebody has that port: take a free one
                     raise
                 break
+
+
+async def _probe(args: argparse.Namespace) -> None:
+    from exporter.probe import example, fetch, report  # noqa: PLC0415 - loaded only where it is used
+
+    page = await fetch.probe(args.url, args.engine, args.bearer_token_file, SystemClock())
+    text = example.example(page, args.bearer_token_file) if args.as_config else report.report(page)
+    encoding = sys.stdout.encoding or "utf-8"  # a terminal may not know every letter of a tenant's name
+    print(text.encode(encoding, "replace").decode(encoding), end="")
 
 
 def _announce(address: str) -> None:

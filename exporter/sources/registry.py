@@ -56,5 +56,6 @@ def detect(body: bytes, among: Mapping[str, Engine] = ENGINES) -> Engine:
             return engine
     check_page(body)
     known, names = ", ".join(among), first_names(body)
-    what = f"the page is of no known engine ({known}); its first metrics: {names}; set `engine` in the config"
+    what = f"the page is of no known engine ({known}); its first metrics: {names}; "
+    what += "set `engine` in the config, or map them by hand with engine: custom"
     raise ScrapeError(Reason.UNKNOWN_ENGINE, what)

@@ -36,12 +36,17 @@ class Ended:
     err: str
 
 
-async def run(*arguments: str | Path, folder: Path) -> Ended:
+async def run(*arguments: str | Path, folder: Path, **environment: str) -> Ended:
     """Run the command in `folder` to its end."""
     pipe = asyncio.subprocess.PIPE
     command = (*COMMAND, *map(str, arguments))
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        *command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
     )
     try:
         async with asyncio.timeout(DEADLINE):

@@ -17,7 +17,8 @@ from exporter.records import Instant, Measure, Phase, Samples, Series, TokenClas
 from exporter.sources.engine import Engine, Signal
 from exporter.sources.exposition import Scanner
 from exporter.sources.reader import PROCESS_START, Reader
-from exporter.sources.registry import ENGINES, GATEWAYS, NAME
+from exporter.sources.registry import ENGINES, GATEWAYS
+from exporter.sources.sample import NAME
 
 # Words of labels that name who used something, the likeliest first.
 TENANTS = (

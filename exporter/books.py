@@ -235,7 +235,7 @@ class Books:
 
         since = {name: book.watched_since_ns for name, book in self._pools.items()} | self._gateways
         scopes = self._roster.scopes(since)
-        self._meters.configure(scopes)
+        self._meters.configure(scopes, now.wall_ns)
         self._gpus.configure(config.pools)
         for target in (*scopes, *self._gpus.meters):
             self.accounts[f.SCRAPES].open((target,))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from exporter.ledger.changes import Changes, Saved, State
 from exporter.metering.gpus import is_gpus
 from exporter.metering.meter import Meter, Owed
 from exporter.metering.route import Scope
 from exporter.metering.usage import Gauges, Usage
-from exporter.records import Reading
+from exporter.records import NS, Reading
 from exporter.sources.engine import Engine
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 KNOWN = ENGINES | GATEWAYS
+_LEFT = "left_ns"
+_REMEMBERED_NS = 7 * 24 * 3600 * NS
 
 
 def table(name: str, scope: Scope) -> Engine:
@@ -33,20 +36,32 @@ class Meters:
         )
         self._scopes: dict[str, Scope] = {}
         self._meters: dict[str, Meter] = {}
-        self._gone = set(self._saved.targets)  # targets that the ledger knows and the config does not
+        # When a target left the config, Unix ns: what its engine served before is counted already.
+        self._left = {target: state["left_ns"] for target, state in self._saved.targets.items() if _LEFT in state}
+        self._gone: set[str] = set()  # targets that left, and the ledger does not know it
+        self._forgotten: set[str] = set()  # targets that left so long ago that the ledger need not know
         self.read: set[str] = set()  # read since somebody last cleared this
         self.answered: set[str] = set()  # read since this process started
 
-    def configure(self, scopes: Mapping[str, Scope]) -> None:
-        """The targets of a config. One that leaves is forgotten: when it returns, its first page is a baseline."""
-        self._gone = (self._gone | self._scopes.keys()) - scopes.keys()
+    def configure(self, scopes: Mapping[str, Scope], now_ns: int) -> None:
+        """The targets of a config, from that moment (Unix) on. One that leaves is forgotten: when it returns, its first
+        page is a baseline, unless it is of a process that began after it left."""
+        known = self._scopes.keys() | {target for target, state in self._saved.targets.items() if _LEFT not in state}
+        gone = known - scopes.keys()
+        self._left |= dict.fromkeys(gone, now_ns)
+        self._gone = (self._gone | gone) - scopes.keys()
+        self._forgotten |= {target for target, at in self._left.items() if at < now_ns - _REMEMBERED_NS}
+        self._left = {target: at for target, at in self._left.items() if target not in self._forgotten}
         self._meters = {target: meter for target, meter in self._meters.items() if target in scopes}
         self.answered &= scopes.keys()
-        self._scopes = dict(scopes)
+        self._scopes = {
+            target: replace(scope, watched_since_ns=max(scope.watched_since_ns, self._left.get(target, 0)))
+            for target, scope in scopes.items()
+        }
         for target, meter in self._meters.items():
-            meter.configure(meter.engine, scopes[target])
+            meter.configure(meter.engine, self._scopes[target])
         for target, state in self._saved.targets.items():
-            if target in scopes:
+            if target in scopes and _LEFT not in state:
                 self._restore(target, state)
         self._saved = Saved()
 
@@ -95,10 +110,11 @@ class Meters:
 
     def drain(self) -> Changes:
         """What the ledger must write about targets."""
-        targets: dict[str, State | None] = dict.fromkeys(self._gone)
-        self._gone = set()
+        targets: dict[str, State | None] = dict.fromkeys(self._forgotten)
+        targets |= {target: {_LEFT: self._left[target]} for target in self._gone & self._left.keys()}
         baselines: dict[str, dict[str, float]] = {}
-        dropped = set()
+        dropped = set(self._gone)
+        self._gone, self._forgotten = set(), set()
         for target, meter in self._meters.items():
             if not meter.touched:
                 continue
@@ -123,7 +139,9 @@ class Meters:
         """These changes did not reach the disk: the next drain carries them again."""
         for target, state in changes.targets.items():
             if state is None and target not in self._scopes:
-                self._gone.add(target)
+                self._forgotten.add(target)
+            elif state is not None and _LEFT in state:
+                self._gone |= {target} - self._scopes.keys()
             elif state is not None and target in self._meters:
                 meter = self._meters[target]
                 lost = changes.baselines[target].keys() & meter.baselines.keys()  # of this process still

@@ -128,7 +128,7 @@ class Scanner:
         start = len(self._head)
         for after, skip, limit, needles, counts in self._groups:
             stop = find(b"#", start)
-            while not starts_with(after, stop):
+            while not starts_with(after, stop) or body[stop - 1] != NEWLINE:
                 if stop < 0 and after is NOWHERE:
                     stop = len(body)
                     break

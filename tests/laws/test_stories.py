@@ -16,7 +16,7 @@ from exporter.ledger.changes import Saved
 from exporter.records import NS, Instant
 from exporter.sources.reader import Reader
 from exporter.sources.registry import GATEWAYS
-from tests.laws.world import World
+from tests.laws.world import World, config
 
 
 @pytest.fixture
@@ -179,3 +179,31 @@ def test_two_gateways_before_one_pool_share_its_cost() -> None:
             gateway.report("acme", "chat", output=50)
     assert books.accounts[f.TOKENS].get(("acme", "chat", "chat", "output")) == 100
     assert books.accounts[f.SPEND].get(("acme", "chat", "chat", "output")) == 15_000_000_000
+
+
+def test_a_target_that_leaves_the_config_and_returns_is_not_counted_twice(world: World) -> None:
+    """Its engine began while its pool was watched; what it served before it left is in the books already."""
+    key = ("acme", "model-chat", "chat", "input")
+    world.now_ns += 15 * NS
+    world.restart("chat-1")
+    world.serve("chat-1", "acme", 100, 0, 50)
+    world.scrape("chat-1")
+    world.tick()
+    for boot in (False, True):
+        world.reload(config(frozenset({"chat-1"})))
+        if boot:
+            world.kill()
+            world.boot()
+        world.now_ns += 15 * NS
+        world.reload(config())
+        world.scrape("chat-1")
+        world.tick()
+        assert (booked(world)[key], booked(world)[*key[:3], "output"]) == (100, 50)
+    world.reload(config(frozenset({"chat-1"})))
+    world.now_ns += 15 * NS
+    world.restart("chat-1")
+    world.serve("chat-1", "acme", 7, 0, 0)
+    world.reload(config())
+    world.scrape("chat-1")
+    world.tick()
+    assert booked(world)[key] == 107, "another process, begun while its pool was watched"

@@ -44,6 +44,7 @@ class State:
     cost: dict[tuple[str, str], Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     tokens: dict[tuple[str, str, str, str], int] = field(default_factory=lambda: defaultdict(int))
     seen: dict[str, Seen] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)  # when a target left the config
     watched_since: dict[str, int] = field(default_factory=dict)
     accrued_to: dict[str, int] = field(default_factory=dict)
     gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class Truth:
 
     def boot(self, config: Config, at: Instant) -> None:
         """The exporter starts; the time since its last commit is a gap."""
-        self._answered, self._last = set(), at
+        self._answered, self._last, self._config = set(), at, None
         self.now.new_tokens.clear()
         self.now.proven.clear()
         names = {pool.name for pool in config.pools}
@@ -102,6 +103,8 @@ class Truth:
         """Pools and targets that left are forgotten; new ones begin to be watched."""
         targets = {end.target for pool in config.pools for end in pool.endpoints}
         names = {pool.name for pool in config.pools}
+        known = {end.target for pool in self._config.pools for end in pool.endpoints} if self._config else set()
+        self.now.left |= dict.fromkeys((known | self.now.seen.keys()) - targets, at.wall_ns)
         self.now.seen = {target: seen for target, seen in self.now.seen.items() if target in targets}
         for mapping in (self.now.watched_since, self.now.accrued_to, self.now.gaps):
             for name in set(mapping) - names:
@@ -118,7 +121,8 @@ class Truth:
         """A good scrape: what an observer learns from it (laws 3 and 4)."""
         seen = self.now.seen.get(target)
         if seen is None:
-            young = look.start is not None and look.start * 1e9 > self.now.watched_since[pool]
+            since = max(self.now.watched_since[pool], self.now.left.get(target, 0))
+            young = look.start is not None and look.start * 1e9 > since
             seen = self.now.seen[target] = Seen(look.life, {} if young else dict(look.counts))
             growth = dict(look.counts) if young else {}
         else:

@@ -18,6 +18,7 @@ from exporter.sources.kthena import KTHENA
 from exporter.sources.litellm import LITELLM
 from exporter.sources.llamacpp import LLAMACPP
 from exporter.sources.lmdeploy import LMDEPLOY
+from exporter.sources.mlx_serve import MLX_SERVE
 from exporter.sources.nim import NIM
 from exporter.sources.otel_genai import OTEL_GENAI
 from exporter.sources.ray_serve import RAY_SERVE
@@ -31,12 +32,14 @@ from exporter.sources.trtllm import TRTLLM
 from exporter.sources.vllm import VLLM
 from exporter.sources.xinference import XINFERENCE
 
-# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Triton's and KServe's have
-# vLLM's names, a vLLM with an adapter for TGI's clients has TGI's, and Envoy's has OpenTelemetry's, which stays last.
+# What a pool may say, and what a gateway may. A page is of the first whose mark it has: Triton's, KServe's and
+# mlx-serve's have vLLM's names, a vLLM with an adapter for TGI's clients has TGI's, and Envoy's has OpenTelemetry's,
+# which stays last.
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        TRITON, KSERVE, VLLM, SGLANG, LLAMACPP, TGI, TEI, TRTLLM, DYNAMO, LMDEPLOY, RAY_SERVE, XINFERENCE, NIM,
+        TRITON, KSERVE, MLX_SERVE, VLLM, SGLANG, LLAMACPP, TGI, TEI, TRTLLM, DYNAMO, LMDEPLOY, RAY_SERVE, XINFERENCE,
+        NIM,
     )
 }  # fmt: skip
 GATEWAYS: dict[str, Engine] = {

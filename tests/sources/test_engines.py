@@ -46,6 +46,7 @@ TRUTH: dict[str, tuple[tuple[float, ...], float | None, tuple[float | None, ...]
     # The clients' usage: 681 prompt, 320 of them cached, 161 output; and of the cancelled stream 227 and 104.
     "dynamo-1.6.1-mocker-real": ((588, 320, 265), 5, (None, None, 1.8468839), (0, None, None)),
     "lmdeploy-0.18.0-collector": ((1860, 1152, 275), 3, (0.625, 0.4375, 11.375), (2, 1, 0.375)),
+    "mlx-serve-2026": ((2600, 1400, 900), 7, (None, 2.25, 21.75), (1, 2, None)),
     "ray-serve-2.32-vllm-v0": ((580, 0, 300), 5, (None, None, None), (1, 0, 0.125)),
     "ray-serve-2.49-gauge-and-counter": ((2250, 750, 800), 9, (None, None, None), (3, 1, 0.75)),
     "ray-serve-2.60-vllm-and-sglang": ((4100, 1900, 1100), 19, (None, None, None), (3, 1, 0.75)),
@@ -64,6 +65,7 @@ MEASURED: dict[str, tuple[float | None, float | None, float | None]] = {
     "sglang-0.5.9-priority": (None, None, 1),
     "sglang-0.5.23-collector": (None, None, 1),
     "llamacpp-server-0.7.0-b11669-real": (0, 0, None),
+    "mlx-serve-2026": (None, None, 2),
     "ray-serve-2.32-vllm-v0": (None, None, 1),
     "ray-serve-2.60-vllm-and-sglang": (840, 510, 3),
 }

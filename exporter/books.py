@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exporter.allocation.api import ApiBook
 from exporter.allocation.booked import Booked
@@ -20,6 +20,7 @@ from exporter.allocation.holdings import Refusal
 from exporter.allocation.lots import Seen
 from exporter.allocation.pool import PoolBook, Timing
 from exporter.allocation.roster import Roster
+from exporter.budgets.budgets import Budgets
 from exporter.config.schema import Config
 from exporter.errors import Reason
 from exporter.ledger import families as f
@@ -70,6 +71,7 @@ class Books:
                 self.accounts[name].add(labels, value)
             self.accounts[name].unsaved.clear()
         self._post = Posting(self.accounts)
+        self._budgets = Budgets(self.accounts[f.SPEND], saved, now)
         self._live = Live(config.live.windows)
         self._live.begin(now.monotonic_ns)
         self._meters = Meters(saved)
@@ -154,6 +156,7 @@ class Books:
         """Book what was collected. Touches nothing that a reading touches: it may run in a worker thread."""
         self._found = found
         now, used, reported = found.at, found.used, found.reported
+        self._budgets.begin(now, found.elapsed_ns)
         for pool, process_start in found.proofs:
             if pool in self._pools:
                 self._pools[pool].prove(process_start)
@@ -175,10 +178,15 @@ class Books:
         for place in [place for place in reported if place not in self._pools]:
             booked[place] = self._book_provider(place, reported[place], now)
         for place, result in booked.items():
-            self._post.booked(place, result, pool=place in self._pools)
+            self._record(place, result, pool=place in self._pools)
         for (family, labels), amount in found.events.items():
             self.accounts[family].add(labels, amount)
+        self._budgets.settle()
         self._live.record(now.monotonic_ns, booked)
+
+    def _record(self, place: str, booked: Booked, *, pool: bool) -> None:
+        self._post.booked(place, booked, pool=pool)
+        self._budgets.add(place, booked.spend)
 
     def _book_provider(self, place: str, usage: Usage, now: Instant) -> Booked:
         self._post.use(place, usage)
@@ -204,6 +212,7 @@ class Books:
         self._adopt(config, {}, now)
 
     def _adopt(self, config: Config, saved: dict[str, State], now: Instant) -> None:
+        self._budgets.configure(config)
         prices = PriceBook(config.prices.gpus)
         self._card = PriceCard(config.prices.models, self._catalog if config.prices.catalog != "none" else None)
         self._roster = Roster(config, {labels[0] for labels in self.accounts[f.TOKENS].labels})
@@ -243,7 +252,7 @@ class Books:
 
     def _close(self, book: PoolBook) -> None:
         """A pool left: what it had queued is decided now."""
-        self._post.booked(book.name, book.close(), pool=True)
+        self._record(book.name, book.close(), pool=True)
         self._gone.add(book.name)
 
     def _lifetime(self, pool: str) -> Timing:
@@ -270,13 +279,21 @@ class Books:
         states |= {_PROVIDER + name: {"carry": api.carry} for name, api in self._apis.items()}
         states |= {_GATEWAY + name: {"watched_since_ns": since} for name, since in self._gateways.items()}
         targets = self._found.targets
-        return Changes(tuple(accounts), states, targets.targets, targets.baselines, targets.dropped)
+        return replace(
+            self._budgets.drain(),
+            accounts=tuple(accounts),
+            pools=states,
+            targets=targets.targets,
+            baselines=targets.baselines,
+            dropped=targets.dropped,
+        )
 
     def undrain(self, changes: Changes) -> None:
         """These changes did not reach the disk: the next drain carries them again."""
         for name, row, _, _ in changes.accounts:
             self.accounts[name].unsaved.add(row)
         self._gone |= {name for name, state in changes.pools.items() if state is None}
+        self._budgets.undrain(changes)
         self._undrain_targets(changes)
 
     def _undrain_targets(self, changes: Changes) -> None:
@@ -290,7 +307,7 @@ class Books:
         return self._pools[pool].pending if pool in self._pools else 0
 
     def gauges(self, now: Instant) -> Published:
-        """Metric name -> labels -> value, of pools and live windows, as the last tick found them."""
+        """Metric name -> labels -> value, of pools, budgets and live windows, as the last tick found them."""
         spend = self.accounts[f.SPEND].labels
         self._tenants.update(dict.fromkeys(labels[0] for labels in spend[self._tenant_rows :]))
         self._tenant_rows = len(spend)
@@ -304,6 +321,8 @@ class Books:
             engines = (self._found.gauges.get(target, Gauges()) for target in self._roster.members[name])
             for metric, labels, value in pool_gauges(book, engines, self._found.gpus.get(name), now.wall_ns):
                 put("tokencost_" + metric, labels, value)
+        for metric, labels, value in self._budgets.gauges():
+            put("tokencost_" + metric, labels, value)
         refused = Counter(refusal.pool for refusal in self._gpus.refused)
         for name in self._gpus.pools:
             put("tokencost_refused_gpus", (name,), float(refused[name]))

@@ -12,7 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from exporter.config.checks import MISSING
 from exporter.config.schema import Config
 from exporter.config.types import DURATION_PATTERN, format_duration
 from exporter.publish.catalog import CATALOG
@@ -73,26 +72,19 @@ def config() -> str:
     leaves: dict[str, list[tuple[str, Schema]]] = {}  # a key that several mappings of a union have stands once
     for key, default, leaf in _keys(schema, schema["$defs"]):
         leaves.setdefault(key, []).append((default, leaf))
-    rows = ((code(key), found[0][0], _meaning(key, [leaf for _, leaf in found])) for key, found in leaves.items())
+    rows = ((code(key), found[0][0], _meaning([leaf for _, leaf in found])) for key, found in leaves.items())
     return table(("key", "default", "what it is"), rows)
 
 
-# What the schema knows and this version refuses: key path -> the values refused; none: the key itself.
-REFUSED = {".".join(missing.path).replace(".*", "[]"): missing.values for missing in MISSING}
-
-
 def _keys(part: Schema, defs: Schema, path: str = "") -> Iterator[tuple[str, str, Schema]]:
-    """(key path, default, schema) of every leaf under a mapping of the config that this version takes."""
+    """(key path, default, schema) of every leaf under a mapping of the config."""
     for name, schema in part["properties"].items():
         key = path + name
-        if key in REFUSED and REFUSED[key] is None:
-            continue
         referred = [defs[reference.rpartition("/")[2]] for reference in _references(schema)]
         models = [model for model in referred if "properties" in model]
         below = f"{key}[]." if schema.get("type") == "array" else f"{key}."
         for model in models:
-            if all(_taken(below + inner, value) for inner, value in model["properties"].items()):
-                yield from _keys(model, defs, below)
+            yield from _keys(model, defs, below)
         if not models:
             required = name in part.get("required", ())
             yield key, "required" if required else _default(schema), schema
@@ -105,10 +97,6 @@ def _references(schema: Schema) -> list[str]:
     return [schema["$ref"], *found] if "$ref" in schema else found
 
 
-def _taken(key: str, schema: Schema) -> bool:
-    return schema.get("const") not in (REFUSED.get(key) or ())
-
-
 def _default(schema: Schema) -> str:
     default = schema.get("default")
     items = default if isinstance(default, list) else [default]
@@ -117,11 +105,11 @@ def _default(schema: Schema) -> str:
     return ", ".join(code(str(item)) for item in items if item not in (None, "", {}))
 
 
-def _meaning(key: str, schemas: list[Schema]) -> str:
+def _meaning(schemas: list[Schema]) -> str:
     values = (
         value for schema in schemas for value in schema.get("enum", [schema["const"]] if "const" in schema else ())
     )
-    choices = [code(value) for value in dict.fromkeys(values) if value not in (REFUSED.get(key) or ())]
+    choices = [code(value) for value in dict.fromkeys(values)]
     listed = f"One of {', '.join(choices)}." if choices else ""
     return " ".join(filter(None, (schemas[0].get("description", ""), listed)))
 

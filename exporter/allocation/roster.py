@@ -23,7 +23,9 @@ class Roster:
     """One config, read for the books."""
 
     def __init__(self, config: Config, admitted: Iterable[str]) -> None:
-        configured = (pool.tenant for pool in config.pools if pool.tenant)
+        configured = filter(
+            None, [*(pool.tenant for pool in config.pools), *(budget.tenant for budget in config.budgets)]
+        )
         self._admission = Admission(config.tenants, configured, admitted)
         self._pools = {end.target: (pool, end) for pool in config.pools for end in pool.endpoints}
         self._gateways = {end.target: gateway for gateway in config.gateways for end in gateway.endpoints}

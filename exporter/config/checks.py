@@ -1,56 +1,15 @@
-"""What is wrong between the parts of a config, and what this version cannot do yet."""
+"""What is wrong between the parts of a config."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from exporter.config.prices import GpuPrice, Kind, OwnedGpu
 from exporter.config.schema import Config, DcgmGpus, Pool, StaticGpus, Target
 from exporter.config.shares import oversold
 from exporter.config.types import Loc, Mistake
-
-
-class Missing(NamedTuple):
-    """A feature that the schema knows and this version does not have."""
-
-    path: tuple[str, ...]  # "*" is every item
-    values: frozenset[str] | None  # the values that ask for it; None: anything but an empty one
-    wrong: str
-    fix: str
-
-
-MISSING = (
-    Missing(
-        ("budgets",),
-        None,
-        "budgets are not available in this version",
-        "remove the key; an alert on tokencost_spend_usd_total does for now",
-    ),
-)
-
-
-def unavailable(data: Any) -> Iterator[Mistake]:
-    """Every use of what this version does not have: an error, never silence. Works on data that may be wrong."""
-    for missing in MISSING:
-        for loc, value in walk(data, missing.path):
-            asked = value in missing.values if missing.values and isinstance(value, str) else not missing.values
-            if asked and value:
-                yield loc, missing.wrong, missing.fix
-
-
-def walk(data: Any, path: tuple[str, ...]) -> Iterator[tuple[Loc, Any]]:
-    """What stands at the path, as far as it is there."""
-    if not path:
-        yield (), data
-        return
-    items: Any = enumerate(data) if path[0] == "*" and isinstance(data, list) else ()
-    if isinstance(data, dict) and path[0] in data:
-        items = ((path[0], data[path[0]]),)
-    for step, item in items:
-        yield from (((step, *loc), value) for loc, value in walk(item, path[1:]))
 
 
 def disagreements(config: Config, today: date) -> Iterator[Mistake]:

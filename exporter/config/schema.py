@@ -297,12 +297,12 @@ class Budget(Part):
     """A limit on spend in a calendar period. Tenant, model and pool narrow it; none of them: all spend."""
 
     name: t.Name
-    limit_usd: t.Limit
+    limit_usd: t.Limit = Field(description="US dollars of tokencost_spend_usd_total in each period.")
     period: Literal["day", "week", "month", "quarter", "year"]
-    timezone: t.Zone = "UTC"
-    tenant: t.Value | None = None
-    model: t.Value | None = None
-    pool: t.Name | None = Field(default=None, description="A pool, or the provider of a route.")
+    timezone: t.Zone = Field(default="UTC", description="Where its periods begin at midnight, and weeks on Monday.")
+    tenant: t.Value | None = Field(default=None, description="Only what this tenant spends.")
+    model: t.Value | None = Field(default=None, description="Only what is spent on this model_name; no glob.")
+    pool: t.Name | None = Field(default=None, description="Only what is spent in this pool or at this provider.")
 
 
 class Config(Part):

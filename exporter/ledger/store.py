@@ -19,20 +19,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from exporter.errors import LedgerError
-from exporter.ledger.changes import Changes, Saved
+from exporter.ledger import families as f
+from exporter.ledger import history
+from exporter.ledger.changes import Changes, Past, Saved, Scope
+from exporter.ledger.schema import ROWS_PER_FAMILY, VERSION, upgrade, version_of
 
 log = logging.getLogger(__name__)
-
-_VERSION = 1
-_ROWS_PER_FAMILY = 2**40  # an account's id is its family's id times this, plus its row
-_SCHEMA = """
-CREATE TABLE family   (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-CREATE TABLE account  (id INTEGER PRIMARY KEY, labels TEXT NOT NULL, value TEXT NOT NULL) STRICT;
-CREATE TABLE pool     (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
-CREATE TABLE target   (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
-CREATE TABLE baseline (id INTEGER PRIMARY KEY, target TEXT NOT NULL, series TEXT NOT NULL, raw REAL NOT NULL) STRICT;
-CREATE INDEX baseline_target ON baseline (target);
-"""  # value is text: a counter of pico-USD outgrows 64 bits at nine million dollars
 
 
 class Store:
@@ -68,11 +60,21 @@ class Store:
             if self._db is None:
                 self._connect()
             with self._transaction() as db:
+                upgrade(db, self._path)  # one that could only be read until now
                 opened = self._write(db, changes)
+                history.write(db, changes)
         except (sqlite3.Error, OSError) as error:
             self._reconnect_next_time()
             raise LedgerError(f"ledger {self._path}: {error}") from error
         self._remember(changes, *opened)
+
+    def history(self, scope: Scope, since_hour: int) -> list[Past]:
+        """What was spent in hours that are over. LedgerError when it cannot be read."""
+        try:
+            return history.read(self._db or self._connect(), scope, since_hour)
+        except (sqlite3.Error, OSError) as error:
+            self._reconnect_next_time()
+            raise LedgerError(f"ledger {self._path}: {error}") from error
 
     def close(self) -> None:
         """Fold the write-ahead log back and let go of the file."""
@@ -114,10 +116,12 @@ class Store:
         self._families, self._rows, self._baselines, self._last_baseline = {}, {}, {}, 0
         try:
             db = self._connect()
-            self._prepare(db)
+            version_of(db, self._path)
+            db.execute("PRAGMA journal_mode = WAL")
             _check(db)
             with self._transaction():  # a disk that cannot be written says so now
-                db.execute(f"PRAGMA user_version = {_VERSION}")
+                upgrade(db, self._path)
+                db.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.OperationalError as error:
             if _is_damage(error) or not self._has_tables():
                 raise
@@ -125,17 +129,6 @@ class Store:
             db = self._db = self._read_only()
             _check(db)
         return self._load(db)
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise LedgerError(f"ledger {self._path} was written by a newer version (format {version})")
-        db.execute("PRAGMA journal_mode = WAL")
-        if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            with self._transaction():
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _has_tables(self) -> bool:
         try:
@@ -164,12 +157,17 @@ class Store:
         self._families = {name: number for number, name in db.execute("SELECT id, name FROM family")}
         names = {number: name for name, number in self._families.items()}
         for number, labels, value in db.execute("SELECT id, labels, value FROM account ORDER BY id"):
-            family, row = names[number // _ROWS_PER_FAMILY], number % _ROWS_PER_FAMILY
+            family, row = names[number // ROWS_PER_FAMILY], number % ROWS_PER_FAMILY
             rows = saved.accounts.setdefault(family, [])
             if row != len(rows):
                 raise sqlite3.DatabaseError(f"account {number} is out of order")
             rows.append((tuple(json.loads(labels)), int(value)))
         self._rows = {family: len(rows) for family, rows in saved.accounts.items()}
+        if version_of(db, self._path) == VERSION:  # an older one can be read, and is brought up to date by a save
+            history.load(db, saved)
+            saved.history = self.history
+        else:
+            saved.rolled = {row: value for row, (_, value) in enumerate(saved.accounts.get(f.SPEND, ()))}
         saved.pools = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM pool")}
         saved.targets = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM target")}
         for number, target, series, raw in db.execute("SELECT id, target, series, raw FROM baseline"):
@@ -199,7 +197,7 @@ class Store:
             db.execute("REPLACE INTO family (id, name) VALUES (?, ?)", (families[family], family))
         opened, moved = [], []
         for family, row, labels, value in changes.accounts:
-            number = families[family] * _ROWS_PER_FAMILY + row
+            number = families[family] * ROWS_PER_FAMILY + row
             if row < self._rows.get(family, 0):
                 moved.append((str(value), number))
             else:

@@ -15,7 +15,7 @@ JOULE = 10**6
 LARGEST = int(sys.float_info.max)
 
 TENANT, MODEL, POOL, CLASS, WINDOW = "tenant", "model_name", "pool", "token_type", "window"
-TARGET = "target"
+TARGET, BUDGET = "target", "budget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,37 @@ CATALOG: tuple[Metric, ...] = (
         "US dollars attributed per token of that type over the window. Absent while none was served.",
     ),
     _gauge("live_spend_usd_per_hour", (TENANT, WINDOW), "US dollars per hour attributed to a tenant over the window."),
+    _gauge("budget_limit_usd", (BUDGET,), "Limit of the budget in US dollars for each of its periods."),
+    _gauge(
+        "budget_spent_usd", (BUDGET,), "US dollars spent in the current period: growth of tokencost_spend_usd_total."
+    ),
+    _gauge(
+        "budget_forecast_usd",
+        (BUDGET,),
+        "US dollars at the end of the period: what is spent, and the rate of the last 7 days for the time left.",
+    ),
+    _gauge(
+        "budget_forecast_history_seconds",
+        (BUDGET,),
+        "Seconds of history that the forecast rests on: 7 days, or less while the ledger is younger.",
+    ),
+    _gauge(
+        "budget_burn_rate",
+        (BUDGET, WINDOW),
+        "Spend over the window relative to the limit spread evenly over the period: 1 is exactly on plan.",
+    ),
+    _gauge("budget_period_start_timestamp_seconds", (BUDGET,), "Unix time at which the current period began."),
+    _gauge("budget_period_end_timestamp_seconds", (BUDGET,), "Unix time at which the current period ends."),
+    _gauge(
+        "budget_exhaustion_timestamp_seconds",
+        (BUDGET,),
+        "Unix time at which the limit is reached at the rate of the last 7 days, or was. Absent if not in this period.",
+    ),
+    _gauge(
+        "budget_info",
+        (BUDGET, TENANT, MODEL, POOL, "period"),
+        "What the budget counts; always 1. An empty label does not narrow it.",
+    ),
     _gauge(
         "gpus", (POOL,), "GPUs that a pool pays for, from the config or from NVML or DCGM; parts of one count as parts."
     ),

@@ -75,6 +75,20 @@ SECTIONS: Mapping[str, tuple[tuple[str, ...], Columns]] = {
         ("tenant",),
         {"tokens": ("token_type",), "requests": (), "spend_usd": (), "live_spend_usd_per_hour": ("window",)},
     ),
+    "budgets": (
+        ("budget",),
+        {
+            "budget_limit_usd": (),
+            "budget_spent_usd": (),
+            "budget_forecast_usd": (),
+            "budget_forecast_history_seconds": (),
+            "budget_burn_rate": ("window",),
+            "budget_period_start_timestamp_seconds": (),
+            "budget_period_end_timestamp_seconds": (),
+            "budget_exhaustion_timestamp_seconds": (),
+            "budget_info": ("tenant", "model_name", "pool", "period"),
+        },
+    ),
 }
 TOTALS: Columns = {
     "tokens": ("token_type",),
@@ -125,7 +139,6 @@ def snapshot(view: View) -> Json:
         "uptime_seconds": (view.at.monotonic_ns - view.started.monotonic_ns) / NS,
         **next(iter(_rows(view, metrics, (), TOTALS)), {}),
         **sections,
-        "budgets": [],
         "targets": [asdict(target) | scrapes.get(target.target, {}) for target in view.targets],
     }
 

@@ -19,6 +19,15 @@ tokencost_live_cost_usd_per_token gauge pool model_name window
 tokencost_live_cost_usd_per_output_token gauge pool model_name window
 tokencost_live_spend_usd_per_token gauge pool model_name token_type window
 tokencost_live_spend_usd_per_hour gauge tenant window
+tokencost_budget_limit_usd gauge budget
+tokencost_budget_spent_usd gauge budget
+tokencost_budget_forecast_usd gauge budget
+tokencost_budget_forecast_history_seconds gauge budget
+tokencost_budget_burn_rate gauge budget window
+tokencost_budget_period_start_timestamp_seconds gauge budget
+tokencost_budget_period_end_timestamp_seconds gauge budget
+tokencost_budget_exhaustion_timestamp_seconds gauge budget
+tokencost_budget_info gauge budget tenant model_name pool period
 tokencost_gpus gauge pool
 tokencost_unpriced_gpus gauge pool
 tokencost_refused_gpus gauge pool

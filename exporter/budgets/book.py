@@ -54,15 +54,15 @@ class BudgetBook:
 
     # -- time -------------------------------------------------------------------------------------------------------
 
-    def enter(self, date_ns: int) -> None:
-        """What is added from here on is spent at that date (Unix ns)."""
+    def enter(self, date_ns: int, latest_ns: int) -> None:
+        """What is added from here on is spent at that date; `latest_ns` is the latest at which anything ever was."""
         self._before = self.trail.total if self.trail else 0
         if date_ns in self._period and self._spent:
             return
         self._period = period(self._budget.period, self._budget.timezone, date_ns)
         start = self._period.start_ns
         spent = self._periods.pop(start, None)
-        if spent is None and self._periods and start > max(self._periods):
+        if spent is None and start > latest_ns:
             spent = Spent()
         if spent:
             self._keep(spent)
@@ -86,7 +86,7 @@ class BudgetBook:
     def _keep(self, spent: Spent) -> None:
         self._spent = self._periods[self._period.start_ns] = spent
         while len(self._periods) > _PERIODS_KEPT:
-            del self._periods[next(start for start in self._periods if start != max(self._periods))]
+            del self._periods[next(iter(self._periods))]
 
     def add(self, amount: int) -> None:
         """pico-USD were spent."""
@@ -102,7 +102,8 @@ class BudgetBook:
         if spent := self._spent:
             if spent.limit != self._limit or spent.amount < self._limit:
                 spent.exhausted_ns, spent.limit = None, self._limit
-            if spent.exhausted_ns is None and spent.amount >= self._limit:
+            # One that is still to come is of a clock that was ahead.
+            if spent.amount >= self._limit and (spent.exhausted_ns is None or spent.exhausted_ns > date_ns):
                 spent.exhausted_ns = date_ns
 
     # -- ledger -----------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ class BudgetBook:
             coming = recent * (self._period.end_ns - date_ns) // history
             yield "budget_forecast_usd", own, _ratio(spent + coming, PICO_PER_USD)
         exhausted = self._spent.exhausted_ns
-        if exhausted is None and recent:
+        if exhausted is None and history and recent:
             exhausted = date_ns + (self._limit - spent) * history // recent
         if exhausted is not None and exhausted < self._period.end_ns:
             yield "budget_exhaustion_timestamp_seconds", own, exhausted / NS

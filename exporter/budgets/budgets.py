@@ -41,9 +41,10 @@ class Budgets:
         self._wall_ns = now.wall_ns
         # The date of what is spent: the wall clock, but for small steps back.
         self._date_ns = clock["date_ns"]
+        self._latest_ns = clock.get("latest_ns", 0)
         # The stopwatch: time since the ledger began, on the monotonic clock while we run.
-        self._now_ns = clock.get("now_ns", 0) + max(0, now.wall_ns - clock["wall_ns"])
-        self._last_ns = self._now_ns
+        self._now_ns = self._last_ns = clock.get("now_ns", 0)
+        self._away_ns = max(0, now.wall_ns - clock["wall_ns"])  # since the last tick that was saved
         self._hours = Hours(spend, saved, self._date_ns // HOUR, clock.get("number", 1))
         self._books: dict[str, BudgetBook] = {}
         self._routes: dict[tuple[str, str], _Route] = {}
@@ -74,16 +75,18 @@ class Budgets:
     def begin(self, at: Instant, elapsed_ns: int) -> None:
         """A tick at that moment, so long after the last one."""
         self._last_ns = self._now_ns
-        self._now_ns += elapsed_ns
+        self._now_ns += elapsed_ns + self._away_ns
+        self._away_ns = 0
         self._wall_ns = at.wall_ns
         if not 0 < self._date_ns - at.wall_ns <= HELD_NS:
             self._date_ns = at.wall_ns
         self._hours.enter(self._date_ns // HOUR)
         asked: list[tuple[BudgetBook, Scope, int]] = []
         for book in self._books.values():
-            book.enter(self._date_ns)
+            book.enter(self._date_ns, self._latest_ns)
             if (since_ns := book.asks_since(self._date_ns)) is not None:
                 asked.append((book, book.scope, since_ns // HOUR))
+        self._latest_ns = max(self._latest_ns, self._date_ns)
         if asked:
             past = self._hours.of([(scope, since) for _, scope, since in asked], self._date_ns)
             with suppress(LedgerError):  # asked again in the next tick; until then nothing is known
@@ -125,7 +128,8 @@ class Budgets:
         """What the ledger must write of budgets and of the history."""
         hours = self._hours.drain()
         clock = {
-            "wall_ns": self._wall_ns, "date_ns": self._date_ns, "now_ns": self._now_ns, "number": self._hours.number
+            "wall_ns": self._wall_ns, "date_ns": self._date_ns, "latest_ns": self._latest_ns, "now_ns": self._now_ns,
+            "number": self._hours.number,
         }  # fmt: skip
         budgets: dict[str, State] = {_CLOCK: clock}
         moments, expired = [], []

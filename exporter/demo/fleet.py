@@ -86,6 +86,14 @@ API = ApiPlan(
     sources=(Source("soylent", 0.25, prompt=1200, output=300, cached_share=0.35),),
 )
 
+# Name, US dollars a month, and what narrows it. The second is plenty for an agent that asks little, and is burnt forty
+# times too fast by one that runs away; the others are about what is spent.
+BUDGETS = (
+    ("everything", 7000, ""),
+    ("hooli", 60, ", tenant: hooli"),
+    (API.provider, 2000, f", pool: {API.provider}"),
+)
+
 
 @dataclass(slots=True)
 class _Pool:

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from aiohttp import hdrs, web
 
 from exporter.clock import Clock
-from exporter.demo.fleet import ApiPlan, Fleet, PoolPlan, demo_fleet
+from exporter.demo.fleet import BUDGETS, ApiPlan, Fleet, PoolPlan, demo_fleet
 from exporter.records import NS
 
 STEP_NS = NS // 4
@@ -93,10 +93,10 @@ def _engine(fleet: Fleet, name: str) -> Handler:
 
 def demo_config(fleet: Fleet, urls: Mapping[str, str]) -> str:
     """The exporter's config for this fleet, as YAML text that a user could have written. Without a URL for GATEWAY
-    nobody is asked whose the use of its pools was."""
+    nobody is asked whose the use of its pools was, and there are no budgets."""
     prices = (f'    - {{product: "{plan.product}", usd_per_hour: {plan.usd_per_gpu_hour}}}' for plan in fleet.plans)
     pools = (_pool_config(plan, fleet, urls) for plan in fleet.plans)
-    gateways = _gateway_config(fleet, urls[GATEWAY]) if GATEWAY in urls else ()
+    tenants = (*_gateway_config(fleet, urls[GATEWAY]), *_budget_config()) if GATEWAY in urls else ()
     return "\n".join(
         (
             "scrape: {interval: 2s, timeout: 1s}",
@@ -109,7 +109,7 @@ def demo_config(fleet: Fleet, urls: Mapping[str, str]) -> str:
             "  catalog: none",
             "pools:",
             *pools,
-            *gateways,
+            *tenants,
             "",
         )
     )
@@ -153,3 +153,8 @@ def _gateway_config(fleet: Fleet, url: str) -> tuple[str, ...]:
         *routes,
         f'      - {{model: "*", provider: {fleet.api.provider}}}',
     )
+
+
+def _budget_config() -> tuple[str, ...]:
+    rows = (f"{{name: {name}, limit_usd: {usd}, period: month{narrowed}}}" for name, usd, narrowed in BUDGETS)
+    return "budgets:", *(f"  - {row}" for row in rows)

@@ -138,6 +138,13 @@ def test_tenant_label_is_a_tuple_however_it_was_written(full: Config) -> None:
     assert full.tenants.aliases == {"team-acme": "acme", "1234": "globex"}
 
 
+def test_a_budget_is_of_all_spend_until_it_is_narrowed(full: Config) -> None:
+    first, second = full.budgets
+    assert (first.timezone, first.tenant, first.model, first.pool) == ("UTC", None, None, None)
+    assert (second.limit_usd, second.period, second.timezone) == (Decimal("199.99"), "week", "Asia/Kathmandu")
+    assert (second.tenant, second.model, second.pool) == ("team-acme", "*", "shared")
+
+
 def test_from_is_the_first_day_and_until_the_first_day_after() -> None:
     price = GpuPrice.model_validate(
         {"product": "NVIDIA H100*", "usd_per_hour": 1, "from": "2026-01-01", "until": "2026-02-01"}

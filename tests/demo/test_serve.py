@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from exporter.config.load import load
-from exporter.demo.fleet import demo_fleet
+from exporter.demo.fleet import RUNAWAY, demo_fleet
 from exporter.demo.serve import GATEWAY, STEP_NS, demo, demo_config, drive, serve_fleet
 from exporter.records import NS, Instant
 from exporter.sources.fetch import Fetcher
@@ -151,6 +151,12 @@ def test_the_config_is_what_the_contract_says() -> None:
     routes = [{"model": "chat-70b*", "pool": "chat-70b"}, {"model": "*", "provider": "openai"}]
     edge = {"name": "edge", "engine": "litellm", "endpoints": [{"url": urls[GATEWAY]}], "tenant_label": "team_alias"}
     assert config["gateways"] == [edge | {"routes": routes}]
+    everything, runaway, paid = config["budgets"]
+    assert everything == {"name": "everything", "limit_usd": 7000, "period": "month"}
+    assert runaway["tenant"] in {
+        source.tenant for plan in fleet.plans for source in plan.sources if source.span == RUNAWAY
+    }
+    assert paid["pool"] == "openai"
     del urls[GATEWAY]
     assert "gateways" not in yaml.safe_load(demo_config(fleet, urls)), "none that nobody can ask"
 

@@ -122,6 +122,10 @@ gateways:
     tenant_label: [team_alias, user]
     routes: [{{model: "gpt-*", provider: openai}}]
 tenants: {{aliases: {{default_user_id: platform}}}}
+budgets:
+  - {{name: all, limit_usd: 5000, period: month, timezone: Europe/Berlin}}
+  - {{name: research, limit_usd: 0.05, period: day, tenant: research, pool: chat}}
+  - {{name: gpt-4o, limit_usd: 20, period: week, timezone: America/New_York, model: gpt-4o, pool: openai}}
 """
 
 

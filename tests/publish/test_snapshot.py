@@ -48,7 +48,16 @@ def test_a_fleet_as_json() -> None:
     assert acme["spend_usd"] == 0.02
     assert acme["live_spend_usd_per_hour"] == {"5m": 1.5, "1h": 1.0}
     assert made["live_spend_usd_per_hour"] == {"5m": 2.25, "1h": 1.0}
-    assert made["budgets"] == []
+    assert made["budgets"] == [
+        {
+            "budget": "acme.monthly",
+            "budget_limit_usd": 5000.0,
+            "budget_spent_usd": 0.0,
+            "budget_burn_rate": {"5m": 0.0, "1h": 0.5},
+            "budget_info": {"acme": {"": {"": {"month": 1.0}}}},
+        }
+    ]
+    assert not [key for key in made if key.startswith("budget_")], "limits of budgets that overlap have no sum"
     up, down = made["targets"]
     assert (up["up"], up["target_scrapes"], up["last_success"]) == (True, 7, 1_700_000_055.0)
     assert (down["reason"], down["detail"], down["last_success"]) == ("connect", "refused", None)

@@ -62,6 +62,10 @@ def fleet() -> View:
             PENDING: {("a100",): 0.0},
             HOURLY: {("acme", "5m"): 1.5, ("globex", "5m"): 0.75, ("acme", "1h"): 1.0},
             PER_MODEL: {("a100", "llama", "5m"): 4e-06},
+            "tokencost_budget_limit_usd": {("acme.monthly",): 5000.0},
+            "tokencost_budget_spent_usd": {("acme.monthly",): 0.0},
+            "tokencost_budget_burn_rate": {("acme.monthly", "5m"): 0.0, ("acme.monthly", "1h"): 0.5},
+            "tokencost_budget_info": {("acme.monthly", "acme", "", "", "month"): 1.0},
         },
         targets=(
             TargetStatus("http://127.0.0.1:1/metrics", "a100", "vllm", up=True, last_success=1_700_000_055.0),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from exporter.budgets.calendar import Period, period
@@ -117,6 +119,7 @@ class BudgetBook:
         """Go on from what the ledger kept."""
         self.trail = Trail(state["total"], moments)
         self._periods = {start: Spent(*spent) for start, *spent in state["periods"]}
+        self._spent = next(reversed(self._periods.values()), None)
 
     # -- what is published ------------------------------------------------------------------------------------------
 
@@ -152,12 +155,14 @@ class BudgetBook:
 
 def _trail(past: Sequence[Stretch], date_ns: int, now_ns: int) -> Trail:
     """A trail that begins with what is known to the hour."""
+    starts = [stretch.start_ns for stretch in past]
+    sums = list(accumulate((stretch.spent for stretch in past), initial=0))
     this_hour = date_ns - date_ns % HOUR
-    sums: dict[int, int] = {}
+    known: dict[int, int] = {}  # of the hours before the stopwatch began, the last one counts
     for begin in range(this_hour - TRAILING, this_hour + 1, HOUR):
-        sums[max(0, now_ns - (date_ns - begin))] = sum(part.spent for part in past if part.start_ns < begin)
-    moments = [(HOUR, at, total) for at, total in sums.items()]
-    trail = Trail(sum(part.spent for part in past if part.start_ns <= date_ns), moments)
+        known[max(0, now_ns - (date_ns - begin))] = sums[bisect_left(starts, begin)]
+    moments = [(HOUR, at, total) for at, total in known.items()]
+    trail = Trail(sums[bisect_right(starts, date_ns)], moments)
     trail.unsaved = moments
     return trail
 

@@ -81,16 +81,16 @@ class Budgets:
         if not 0 < self._date_ns - at.wall_ns <= HELD_NS:
             self._date_ns = at.wall_ns
         self._hours.enter(self._date_ns // HOUR)
-        asked: list[tuple[BudgetBook, Scope, int]] = []
+        asked: list[tuple[BudgetBook, int]] = []
         for book in self._books.values():
             book.enter(self._date_ns, self._latest_ns)
             if (since_ns := book.asks_since(self._date_ns)) is not None:
-                asked.append((book, book.scope, since_ns // HOUR))
+                asked.append((book, since_ns // HOUR))
         self._latest_ns = max(self._latest_ns, self._date_ns)
         if asked:
-            past = self._hours.of([(scope, since) for _, scope, since in asked], self._date_ns)
+            past = self._hours.of([(book.scope, since) for book, since in asked], self._date_ns)
             with suppress(LedgerError):  # asked again in the next tick; until then nothing is known
-                for (book, *_), stretches in zip(asked, past, strict=True):
+                for (book, _), stretches in zip(asked, past, strict=True):
                     book.adopt(stretches, self._date_ns, self._now_ns)
 
     def add(self, place: str, spend: Columns) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.budget.world import DAY, HOUR, MINUTE, USD, World, at, budget, config
+from exporter.demo.engine import SimEngine
+from exporter.sources.reader import Reader
+from tests.budget.world import DAY, GATEWAY, HOUR, MINUTE, USD, World, at, budget, config
 from tests.laws.world import folder_in_memory
 
 MILLION = 10**6  # tokens: a dollar
@@ -90,7 +93,7 @@ def test_spend_belongs_to_the_period_in_which_its_tick_lies(path: Path) -> None:
 def test_all_periods_together_are_the_growth_of_the_counter(path: Path, zone: str) -> None:
     """Through a change of the year and one of DST, with kills, in odd amounts; exactly, in picodollars."""
     world = World(path, at("2026-03-30T09:07"), budget(period="day", timezone=zone))
-    last, sums = {}, 0
+    last: dict[int, int] = {}
     for step in range(700):
         world.spend(1 + step * step % 97)
         world.tick(1999)
@@ -100,9 +103,41 @@ def test_all_periods_together_are_the_growth_of_the_counter(path: Path, zone: st
         periods = {start: amount for start, amount, *_ in world.books.drain().budgets["all"]["periods"]}
         assert len(periods) <= 3
         last |= periods
-    sums = sum(last.values())
     assert len(last) > 16
-    assert sums == sum(world.ledger.values()) * 10**6
+    assert sum(last.values()) == sum(world.ledger.values()) * 10**6
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_what_is_decided_when_a_pool_leaves_is_spent_too(path: Path, running: bool) -> None:
+    """Tokens that no gateway reported are nobody's when their pool goes, at a reload or while the exporter is down."""
+    engine, page = SimEngine("chat", start=NOON - 99.0), "http://chat:8000/metrics"
+    pool = {"name": "chat", "endpoints": [{"url": page}], "gpus": {"count": 1}, "usd_per_gpu_hour": Decimal(36)}
+    edge = {
+        "name": "edge", "endpoints": [{"url": GATEWAY}], "tenant_label": "team_alias",
+        "routes": [{"model": "*", "pool": "chat"}],
+    }  # fmt: skip
+    limits = (budget(), budget("nobody", tenant="_unattributed"), budget("chat", pool="chat"))
+    world = World(path, NOON, *limits, pools=[pool], gateways=[edge])
+    reader = Reader("vllm")
+    for _ in range(3):
+        engine.serve("chat", prompt=50, output=50)
+        world.now += 10
+        world.books.observe(reader.read(page, engine.page(), world.instant()))
+        world.tick(0)
+    assert world.spent() == 0
+    without = {"name": "edge"} | edge | {"routes": [{"model": "*", "provider": "openai"}]}
+    if not running:
+        world.config = config(*limits[:2], gateways=[without])
+        world.kill()
+        world.tick(0)
+    world.reload(*limits[:2], gateways=[without])
+    world.tick()
+    paid = sum(world.ledger.values())
+    assert paid == world.spent() == world.spent("nobody") == 200_000, "20 seconds at a cent each"
+    world.kill()
+    world.tick(HOUR)
+    world.reload(budget("again", tenant="_unattributed"), gateways=[without])
+    assert world.spent("again") == paid
 
 
 # -- clocks -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -41,7 +42,7 @@ def test_a_period_begins_with_the_first_second_of_its_first_day(zone: str, kind:
     start = period(kind, zone, moment).start_ns // NS
     before, then = (datetime.fromtimestamp(second, ZoneInfo(zone)) for second in (start - 1, start))
     assert before.date() < then.date()
-    first = {
+    first: Callable[[date], date] = {
         "day": lambda day: day,
         "week": lambda day: day - timedelta(days=day.isoweekday() - 1),
         "month": lambda day: date(day.year, day.month, 1),

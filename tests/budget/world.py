@@ -109,16 +109,16 @@ class World:
             self.tick(until - self.now)
 
     @property
-    def gauges(self) -> dict[str, Any]:
+    def gauges(self) -> dict[str, float]:
         """`spent_usd/all`, `burn_rate/all/5m`, ... -> value."""
-        found = {}
+        found: dict[str, float] = {}
         for name, series in self.books.gauges(self.instant()).items():
             if name.startswith("tokencost_budget_"):
                 for labels, value in series.items():
                     found["/".join((name.removeprefix("tokencost_budget_"), *labels))] = value
         return found
 
-    def spent(self, name: str = "all") -> float:
+    def spent(self, name: str = "all") -> int:
         """Tokens' worth of what is spent of that budget."""
         return round(self.gauges[f"spent_usd/{name}"] * USD / PICO_PER_TOKEN)
 

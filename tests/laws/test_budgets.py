@@ -229,7 +229,7 @@ def test_budgets_say_what_the_ledger_says_in_random_worlds() -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 

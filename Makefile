@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .PHONY: help
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 .PHONY: demo
 demo: $(VENV)/.run  ## a simulated fleet and the exporter, nothing else to install
@@ -42,6 +42,10 @@ accuracy: $(VENV)/.dev  ## how far each split is from the truth
 .PHONY: golden
 golden: $(VENV)/.dev  ## write the golden exposition again, after a change that is meant
 	@$(BIN)/python -m tests.golden
+
+.PHONY: dashboards
+dashboards: $(VENV)/.dev  ## write grafana/ again from its source, grafana/*.py
+	@$(BIN)/python -m grafana
 
 .PHONY: docs
 docs: $(VENV)/.dev  ## write the README's tables again from the catalog, the registry and the schema

@@ -1,0 +1,1 @@
+"""Where the dashboards in grafana/dashboards/ come from: `python -m grafana` (`make dashboards`) writes them."""

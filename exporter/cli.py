@@ -8,12 +8,12 @@ import logging
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from exporter import __version__
+from exporter import __version__, dashboards
 from exporter.app import App, Options
 from exporter.clock import SystemClock
 from exporter.config.load import load
@@ -28,13 +28,17 @@ _DEMO_ADDRESS = "127.0.0.1:9742"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0, or 1 with one line (one per config error) on standard error."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = _probe_parser().parse_args(words[1:]) if words[:1] == ["probe"] else _parser().parse_args(words)
+    own = _PARSERS.get(words[0]) if words else None
+    args = own().parse_args(words[1:]) if own else _parser().parse_args(words)
     start_logging(args.log_level, args.log_format)
     try:
         if args.command == "probe":
             asyncio.run(_probe(args))
         elif args.command == "demo":
             asyncio.run(_demo(args))
+        elif args.command == "generate":
+            for path in _GENERATORS[args.what](args):
+                print(path)
         elif args.config_check:
             config = _load(args.config_file)
             print(f"{args.config_file} is valid: {_summary(config)}")
@@ -59,11 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tokencost-exporter",
         description="What a token costs right now, and who is spending it.",
-        epilog="tokencost-exporter probe URL says what would be read from a metrics page: see probe --help.",
+        epilog="More commands, see their --help: probe, what would be read from a metrics page; generate, files for "
+        "other programs.",
         allow_abbrev=False,
     )
     flag = parser.add_argument
-    flag("command", nargs="?", choices=("serve", "demo"), default="serve", help="serve (default), or a simulated fleet")
+    flag(
+        "command", nargs="?", choices=("serve", "demo"), default="serve", help="serve (default), or a simulated fleet",
+    )  # fmt: skip
     flag("--config.file", dest="config_file", type=Path, default=Path("tokencost.yml"), metavar="FILE")
     flag("--config.check", dest="config_check", action="store_true", help="print every error of the config and exit")
     flag("--web.listen-address", dest="listen_address", metavar="HOST:PORT", help="default :9742; port 0: a free one")
@@ -94,6 +101,28 @@ def _probe_parser() -> argparse.ArgumentParser:
     flag("--as-config", action="store_true", help="print a config for it; fill in the lines that say CHANGE-ME")
     parser.set_defaults(command="probe", log_level="warning", log_format="logfmt")
     return parser
+
+
+def _generate_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokencost-exporter generate", description="Write files for other programs.", allow_abbrev=False
+    )
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="dashboards")
+    flag = kinds.add_parser("dashboards", help="for Grafana; they are the same for every config").add_argument
+    flag("--out", type=Path, required=True, metavar="DIR")
+    flag("--config.file", dest="config_file", type=Path, metavar="FILE", help="not needed: taken for symmetry")
+    parser.set_defaults(command="generate", log_level="warning", log_format="logfmt")
+    return parser
+
+
+# Commands with flags of their own. The others share those of `serve`.
+_PARSERS = {"probe": _probe_parser, "generate": _generate_parser}
+
+
+# What `generate` can write: its files.
+_GENERATORS: Mapping[str, Callable[[argparse.Namespace], Iterable[Path]]] = {
+    "dashboards": lambda args: dashboards.write(args.out),
+}
 
 
 def _options(args: argparse.Namespace) -> Options:

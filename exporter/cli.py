@@ -32,18 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = own().parse_args(words[1:]) if own else _parser().parse_args(words)
     start_logging(args.log_level, args.log_format)
     try:
-        if args.command == "probe":
-            asyncio.run(_probe(args))
-        elif args.command == "demo":
-            asyncio.run(_demo(args))
-        elif args.command == "generate":
-            for path in _GENERATORS[args.what](args):
-                print(path)
-        elif args.config_check:
-            config = _load(args.config_file)
-            print(f"{args.config_file} is valid: {_summary(config)}")
-        else:
-            asyncio.run(_serve(args))
+        _COMMANDS[args.command](args)
     except KeyboardInterrupt:
         return 0
     except ConfigError as error:
@@ -115,16 +104,6 @@ def _generate_parser() -> argparse.ArgumentParser:
     return parser
 
 
-# Commands with flags of their own. The others share those of `serve`.
-_PARSERS = {"probe": _probe_parser, "generate": _generate_parser}
-
-
-# What `generate` can write: its files.
-_GENERATORS: Mapping[str, Callable[[argparse.Namespace], Iterable[Path]]] = {
-    "dashboards": lambda args: dashboards.write(args.out),
-}
-
-
 def _options(args: argparse.Namespace) -> Options:
     return Options(
         config_file=args.config_file,
@@ -178,3 +157,29 @@ async def _probe(args: argparse.Namespace) -> None:
 
 def _announce(address: str) -> None:
     print(f"The page: http://{address}/   the metrics: http://{address}/metrics   (Ctrl-C ends the demo)", flush=True)
+
+
+def _generate(args: argparse.Namespace) -> None:
+    for path in _GENERATORS[args.what](args):
+        print(path)
+
+
+def _check_or_serve(args: argparse.Namespace) -> None:
+    if args.config_check:
+        print(f"{args.config_file} is valid: {_summary(_load(args.config_file))}")
+    else:
+        asyncio.run(_serve(args))
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "serve": _check_or_serve,
+    "demo": lambda args: asyncio.run(_demo(args)),
+    "probe": lambda args: asyncio.run(_probe(args)),
+    "generate": _generate,
+}
+# Those with flags of their own; the others share the flags of `serve`.
+_PARSERS = {"probe": _probe_parser, "generate": _generate_parser}
+# What `generate` can write: its files.
+_GENERATORS: Mapping[str, Callable[[argparse.Namespace], Iterable[Path]]] = {
+    "dashboards": lambda args: dashboards.write(args.out),
+}

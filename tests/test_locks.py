@@ -15,7 +15,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "requirements-litellm.lock")
-PIN = re.compile(r"([a-z0-9-]+)==([\w.]+)( ; [^\\]+)?( \\)?")
+PIN = re.compile(r"([a-z0-9-]+)==([\w.!]+)( ; [^\\]+)?( \\)?")  # `!` ends an epoch
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
 

@@ -11,6 +11,7 @@ LIMIT, SPENT, FORECAST, BURN = (
 START, END, EXHAUSTION = (
     f"tokencost_budget_{name}_timestamp_seconds" for name in ("period_start", "period_end", "exhaustion")
 )
+HISTORY = "tokencost_budget_forecast_history_seconds"
 USED = q.share(SPENT, LIMIT)
 ELAPSED = f"clamp((time() - {START}) / (({END} - {START}) > 0), 0, 1)"
 BURNS: s.Steps = ((2, "yellow"), (6, "orange"), (14.4, "red"))  # of plan: what tickets and pages fire on

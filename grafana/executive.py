@@ -82,7 +82,8 @@ FIRST = s.Section(
         s.Table(
             title="Budgets",
             text="Each budget in its current period, from tokencost_budget_*. Used above time elapsed is faster than "
-            "plan. Burn is the rate of the last day in times of plan. A budget that does not run out in its period "
+            "plan. A forecast rests on the rate of the last 7 days, or of as much history as there is. Burn is the "
+            "rate of the last day in times of plan. A budget that does not run out in its period "
             f"has no date. {b.NO_BUDGETS}",
             keys=b.KEYS | {"tenant": "Tenant", "model_name": "Model", "pool": "Pool", "period": "Period"},
             columns=(
@@ -97,6 +98,7 @@ FIRST = s.Section(
                 s.Column(title="Used", query=b.per_budget(b.USED), unit=s.SHARE, decimals=1, steps=s.HIGH_SHARE),
                 s.Column(title="Time elapsed", query=b.per_budget(b.ELAPSED), unit=s.SHARE, decimals=1),
                 s.Column(title="Forecast", query=b.per_budget(b.FORECAST), unit=s.USD, decimals=2),
+                s.Column(title="Forecast rests on", query=b.per_budget(b.HISTORY), unit=s.SECONDS, decimals=0),
                 s.Column(title="Burn, 1 day", query=b.burn("1d"), unit=s.PLAIN, decimals=2, steps=b.BURNS),
                 s.Column(title="Runs out", query=f"{b.per_budget(b.EXHAUSTION)} * 1000", unit=s.AHEAD),
                 s.Column(title="Period ends", query=f"{b.per_budget(b.END)} * 1000", unit=s.DATE),

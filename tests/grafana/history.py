@@ -31,7 +31,7 @@ from exporter.sources.dcgm import DcgmReader
 from exporter.sources.reader import Reader
 from exporter.sources.registry import GATEWAYS
 from exporter.sources.target import targets
-from tests.grafana.contract import contract
+from tests.grafana.beside import BESIDE
 
 DAY = 86_400
 END = 1_795_307_400  # 2026-11-22T00:30:00Z, half an hour after a price changed
@@ -72,6 +72,9 @@ gateways:
     tenant_label: team_alias
     routes: [{{model: "chat-70b*", pool: chat-70b}}, {{model: "*", provider: openai}}]
 tenants: {{limit: 16}}
+budgets:
+  - {{name: everything, limit_usd: 40000, period: month}}
+  - {{name: acme, tenant: acme, limit_usd: 600, period: month}}
 """
 
 
@@ -146,7 +149,7 @@ class History:
         gauges = self.books.gauges(at) | self._health.gauges() | self._own(now)
         view = View(at, Instant(0, START * NS), self.books.accounts, gauges, self._health.statuses())
         self._keep(self._exposition.update(view).body("openmetrics").splitlines(), now)
-        self._keep(contract(self.books, now), now)
+        self._keep(BESIDE, now)
         died = now > END - 3600
         self._keep([b"up 0"] if died else [b"up 1", b'tokencost_build_info{version="0.0.9"} 1'], now, OTHER)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import promql_parser as p
 
-from tests.grafana.contract import LABELS, SCRAPED
+from tests.grafana.beside import LABELS, SCRAPED
 
 ALL_SCRAPED = frozenset(SCRAPED)
 ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "^"})

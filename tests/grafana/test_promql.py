@@ -9,8 +9,8 @@ import promql_parser as p
 import pytest
 
 from exporter.publish.catalog import CATALOG
+from tests.grafana.beside import LABELS, SCRAPED
 from tests.grafana.boards import UIDS, Target, panels, targets, variables
-from tests.grafana.contract import LABELS, SCRAPED
 from tests.grafana.syntax import ARITHMETIC, bare, is_step, labels, named, parsed, selectors, walk
 
 TARGETS = list(targets())

@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ class Catalog:
         self._providers: list[Provider] = []
         self._dates: list[date] = []
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The version of genai-prices; its data has no other."""
         return version("genai-prices")

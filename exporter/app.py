@@ -244,6 +244,7 @@ class App:
     def _render(self, now: Instant, health: Gauges, statuses: tuple[TargetStatus, ...]) -> tuple[Rendered, Snapshot]:
         gauges = self._books.gauges(now) | health | self._own_gauges()
         view = View(now, self._started, self._books.accounts, gauges, statuses)
+        self._site.history.update(view)
         return self._exposition.update(view), Snapshot(view)
 
     def _own_gauges(self) -> Gauges:

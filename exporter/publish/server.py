@@ -7,18 +7,21 @@ becomes a label, a log line or part of an answer.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from aiohttp import web
+from isal import igzip
 
 from exporter.errors import StartError, TokencostError
+from exporter.publish.answer import Answer
+from exporter.publish.history import History
 from exporter.publish.negotiation import CONTENT_TYPES, format_for, gzip_for
-from exporter.publish.snapshot import Snapshot
 from exporter.publish.writer import Rendered
 
 MAX_CONNECTIONS = 256  # a Prometheus pair, probes and some browsers need a dozen
@@ -28,16 +31,16 @@ KEEPALIVE_SECONDS = 75.0  # above Prometheus's usual scrape intervals
 STOP_SECONDS = 3.0  # for answers under way when the program ends
 
 HEADERS = {
-    "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     ),
     "Referrer-Policy": "no-referrer",
     "Server": "tokencost-exporter",
     "X-Content-Type-Options": "nosniff",
 }
-ASSETS = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+PAGE = files("exporter") / "publish" / "page"  # page.html is served as /, what it asks for below /page/
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 NOT_YET = "Nothing has been measured yet: the first tick is still running.\n"
@@ -48,7 +51,8 @@ class Site:
     """What is served now. The program assigns these after each tick; requests only read them."""
 
     rendered: Rendered | None = None
-    snapshot: Snapshot | None = None
+    snapshot: Answer | None = None
+    history: History = field(default_factory=History)
     ready: bool = False
 
 
@@ -97,9 +101,10 @@ class Server:
         await self._runner.cleanup()
 
     def _app(self, telemetry_path: str) -> web.Application:
-        package = files("exporter") / "publish"
-        pages = {path: _asset(name, (package / name).read_bytes()) for path, name in ASSETS.items()}
-        pages |= {"/-/healthy": _healthy, "/-/ready": self._ready, "/api/v1/snapshot": self._snapshot}
+        assets = {asset.name: _asset(asset.name, asset.read_bytes()) for asset in PAGE.iterdir() if asset.is_file()}
+        pages = {"/": assets.pop("page.html")} | {f"/page/{name}": asset for name, asset in assets.items()}
+        pages |= {"/-/healthy": _healthy, "/-/ready": self._ready}
+        pages |= {"/api/v1/snapshot": self._snapshot, "/api/v1/history": self._history}
         if not PATH.fullmatch(telemetry_path):
             raise StartError(f"--web.telemetry-path: {telemetry_path!r} is not a path such as /metrics")
         if telemetry_path in pages:
@@ -155,11 +160,11 @@ class Server:
         headers = {"Content-Type": CONTENT_TYPES[fmt], "Vary": "Accept, Accept-Encoding"}
         return web.Response(body=body, headers=headers | ({"Content-Encoding": "gzip"} if gzip else {}))
 
-    async def _snapshot(self, _: web.Request) -> web.Response:
-        if self._site.snapshot is None:
-            return web.Response(status=503, text=NOT_YET)
-        body = await asyncio.to_thread(self._site.snapshot.body)
-        return web.Response(body=body, content_type="application/json")
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        return await _json(request, self._site.snapshot)
+
+    async def _history(self, request: web.Request) -> web.Response:
+        return await _json(request, self._site.history.latest)
 
     async def _ready(self, _: web.Request) -> web.Response:
         if self._site.ready:
@@ -188,10 +193,38 @@ async def _healthy(_: web.Request) -> web.Response:
 
 
 def _asset(name: str, body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def serve(_: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=TYPES[name.rpartition(".")[2]], charset="utf-8")
+    """A file of the package. It changes with the version only: browsers keep it, and ask whether it is still so."""
+    bodies = {False: body, True: igzip.compress(body, 2)}
+    tag, content_type = hashlib.sha256(body).hexdigest()[:16], TYPES[name.rpartition(".")[2]]
+
+    async def serve(request: web.Request) -> web.Response:
+        gzip = gzip_for(request.headers.get("Accept-Encoding", ""))
+        known = _known(request, tag)
+        return _tagged(tag, None if known else bodies[gzip], gzip, f"{content_type}; charset=utf-8", "no-cache")
 
     return serve
+
+
+async def _json(request: web.Request, answer: Answer | None) -> web.Response:
+    if answer is None:
+        return web.Response(status=503, text=NOT_YET)
+    gzip = gzip_for(request.headers.get("Accept-Encoding", ""))
+    body = None if _known(request, answer.tag) else await asyncio.to_thread(answer.body, gzip)
+    return _tagged(answer.tag, body, gzip, "application/json", "no-store")
+
+
+def _known(request: web.Request, tag: str) -> bool:
+    """Whether the client has the body of that tag already."""
+    return any(known.value in {tag, "*"} for known in request.if_none_match or ())
+
+
+def _tagged(tag: str, body: bytes | None, gzip: bool, content_type: str, cache: str) -> web.Response:
+    """None: not modified. The tag is weak because it names the plain body and the gzipped one."""
+    headers = {"ETag": f'W/"{tag}"', "Vary": "Accept-Encoding", "Cache-Control": cache}
+    if body is None:
+        return web.Response(status=304, headers=headers)
+    headers |= {"Content-Type": content_type} | ({"Content-Encoding": "gzip"} if gzip else {})
+    return web.Response(body=body, headers=headers)
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
@@ -201,7 +234,8 @@ async def _send(request: web.Request, response: web.StreamResponse) -> web.Strea
 
 
 async def _secure(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    cache = response.headers.get("Cache-Control", "no-store")
+    response.headers.update(HEADERS | {"Cache-Control": cache})
 
 
 def listen(address: str) -> socket.socket:

@@ -7,7 +7,6 @@ this. Sums over labels are made in the integers of the books and converted once;
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from exporter.ledger.accounts import Family, Labels
+from exporter.publish.answer import Answer
 from exporter.publish.catalog import Metric, by_name, exposed
 from exporter.publish.view import View
 from exporter.records import NS
@@ -105,27 +105,19 @@ TOTALS: Columns = {
 TARGETS: Columns = {"target_scrapes": (), "target_counter_resets": (), "target_scrape_failures": ("reason",)}
 
 
-class Snapshot:
-    """One tick's JSON, made once, when it is first asked for.
+class Snapshot(Answer):
+    """One tick's JSON.
 
-    By then the next tick may be moving the books, so the values are copied now: a copy of 100,000 takes 0.3 ms, and
-    nothing can be seen here that is not yet saved.
+    When it is asked for the next tick may be moving the books, so the values are copied now: a copy of 100,000 takes
+    0.3 ms, and nothing can be seen here that is not yet saved.
     """
 
-    __slots__ = ("_body", "_lock", "_view")
+    __slots__ = ()
 
     def __init__(self, view: View) -> None:
         frozen = {name: Family(name, family.labels, family.values.copy()) for name, family in view.counters.items()}
-        self._view = replace(view, counters=frozen)
-        self._body: bytes | None = None
-        self._lock = threading.Lock()
-
-    def body(self) -> bytes:
-        """The JSON. Takes tenths of a second for 100,000 accounts: call it in a worker thread."""
-        with self._lock:
-            if self._body is None:
-                self._body = orjson.dumps(snapshot(self._view))
-        return self._body
+        view = replace(view, counters=frozen)
+        super().__init__(f"{view.started.wall_ns:x}-{view.at.monotonic_ns:x}", lambda: orjson.dumps(snapshot(view)))
 
 
 def snapshot(view: View) -> Json:

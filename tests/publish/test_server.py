@@ -34,7 +34,9 @@ async def serving(site: Site, **options: Any) -> AsyncIterator[tuple[ClientSessi
     server = Server(site, **options)
     address = await server.start(LOOPBACK)
     try:
-        async with asyncio.timeout(DEADLINE), ClientSession(f"http://{address}", auto_decompress=False) as client:
+        plain = {"Accept-Encoding": "identity"}
+        session = ClientSession(f"http://{address}", auto_decompress=False, headers=plain)
+        async with asyncio.timeout(DEADLINE), session as client:
             yield client, address
     finally:
         await server.stop()
@@ -113,7 +115,7 @@ async def test_head_has_headers_and_no_body() -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 async def test_other_methods_are_refused(method: str) -> None:
     async with serving(site_of(fleet())) as (client, _):
-        for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/api/v1/snapshot"):
+        for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/api/v1/snapshot", "/page/page.js"):
             async with client.request(method, path) as answer:
                 assert answer.status == 405
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -121,12 +123,16 @@ async def test_other_methods_are_refused(method: str) -> None:
 
 async def test_every_answer_carries_the_security_headers() -> None:
     async with serving(site_of(fleet())) as (client, _):
-        for path in ("/metrics", "/", "/page.js", "/-/healthy", "/api/v1/snapshot", "/nowhere", "/%ff%fe", "/-/reload"):
+        for path in (
+            *("/metrics", "/", "/page/page.js", "/-/healthy", "/api/v1/snapshot", "/api/v1/history"),
+            *("/nowhere", "/%ff%fe", "/-/reload"),
+        ):
             async with client.get(path) as answer:
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
                 assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
                 assert answer.headers["Referrer-Policy"] == "no-referrer"
-                assert answer.headers["Cache-Control"] == "no-store"
+                kept = path in {"/", "/page/page.js"}  # after asking whether it is still so
+                assert answer.headers["Cache-Control"] == ("no-cache" if kept else "no-store")
                 assert "aiohttp" not in answer.headers["Server"]
 
 

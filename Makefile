@@ -51,6 +51,10 @@ dashboards: $(VENV)/.dev  ## write grafana/ again from its source, grafana/*.py
 docs: $(VENV)/.dev  ## write the README's tables again from the catalog, the registry and the schema
 	@$(BIN)/python -m tests.docs
 
+.PHONY: pictures
+pictures: packages $(VENV)/.dev  ## take the pictures of the page in docs/images again
+	@$(BIN)/python -m tests.page.pictures
+
 .PHONY: lock
 lock: $(UV)  ## write the lock files again; ARGS=--upgrade for the newest of everything
 	$(COMPILE) requirements.lock pyproject.toml

@@ -116,7 +116,7 @@ async def test_what_a_screen_reader_says_of_the_big_numbers(chromium: Browser) -
             "  - 'img \"last 60 min: from $3.26 to $3.26\"'",
             "- definition:",
             '  - button "$28.26"',
-            "  - text: paid, last hour",
+            "  - text: paid per hour, last hour",
             "- term: Spent, month to date",
         ]
         why = "not known: No cached input token with a price was served in the last 5m."

@@ -193,7 +193,7 @@ async def test_the_big_numbers(chromium: Browser) -> None:
             "Spend now, per hour": json["live_spend_usd_per_hour"][WINDOW],
             "Spent, month to date": month["budget_spent_usd"],
             "Per million tokens, all-in": hour["cost_usd_per_token"]["value"],
-            "Idle share of what is paid": hour["idle_ratio"]["value"],
+            "Idle share": hour["idle_ratio"]["value"],
             "GPU busy": hour["gpu_busy_ratio"]["value"],
         }, rel=1e-6)  # fmt: skip
         assert list(map(number, below)) == pytest.approx([
@@ -210,7 +210,7 @@ async def test_month_to_date_is_not_made_up(chromium: Browser) -> None:
     async with serving_fleet(now) as served:
         served.publish(fleet(int(now) - HOUR), others)
         async with shown(chromium, served.url) as page:
-            assert "Spent since the ledger began" in await page.locator("#totals dt").all_inner_texts()
+            assert "Spent in all" in await page.locator("#totals dt").all_inner_texts()
             opened = await open_number(page.locator("#totals div").nth(1).locator("button").first)
             assert number(opened["value"]) == pytest.approx(served.json["spend_usd"])
             assert "there is none" in opened["why"]

@@ -1,6 +1,6 @@
 // What somebody must do something about, in words. Nothing else on the page is red.
 import { trouble } from "./budgets.js";
-import { down } from "./fleet.js";
+import { down, wrong } from "./fleet.js";
 import { known, span } from "./format.js";
 
 const SHOWN = 8;
@@ -11,7 +11,7 @@ export function toAct(s) {
   const list = s.budgets.filter(trouble).map((row) => [`Budget ${row.budget} ${trouble(row)}.`, "budgets"]);
   for (const row of s.targets.filter(down)) {
     const since = known(row.last_success) ? `for ${span(s.time - row.last_success)}` : "and has never answered";
-    list.push([`${row.target} is down ${since}: ${row.detail || row.reason}`, "targets"]);
+    list.push([`${row.target} is down ${since}: ${wrong(row)}`, "targets"]);
   }
   for (const { pool, unpriced_gpus: unpriced, refused_gpus: refused } of s.pools) {
     if (unpriced > 0) list.push([`Pool ${pool} has GPUs without a price: what they cost is not counted.`, "pools"]);

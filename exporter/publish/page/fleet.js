@@ -90,6 +90,10 @@ export const gpus = {
 const ofTarget = ({ target }) => ({ target });
 const targetGauge = gauge("target_", ofTarget);
 const untried = "It has not been tried yet.";
+// What went wrong, without the target's name before it.
+export function wrong({ target, detail, reason }) {
+  return (detail.startsWith(`${target}: `) ? detail.slice(target.length + 2) : detail) || reason;
+}
 export const down = (row) => !row.up && row.reason !== "untried";
 const state = (row) => (row.up ? "up" : down(row) ? `down: ${row.reason}` : "not tried yet");
 
@@ -97,7 +101,7 @@ export const targets = {
   id: "targets", name: "targets", of: (row) => row.target, sort: ["State", 1],
   key: (row) => row.target, empty: "The config has no targets.",
   columns: [
-    { label: "Target", value: (row) => row.target, sub: (row) => (row.up ? "" : row.detail) },
+    { label: "Target", value: (row) => row.target, sub: (row) => (down(row) ? wrong(row) : "") },
     { label: "State", value: state, act: down, query: (row) => metric("target_up", ofTarget(row)) },
     { label: "Pool", value: (row) => row.pool },
     { label: "Engine", value: (row) => row.engine },

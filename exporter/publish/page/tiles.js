@@ -26,19 +26,19 @@ const TILES = [
     query: (_, c) => `sum(${metric("live_spend_usd_per_hour", { window: c.window })})`,
     why: () => "Watching has just begun.", note: () => "Attributed to use; idle time is not in it.",
     below: {
-      words: (_, c) => `paid, last ${c.words}`, name: "Paid per hour, idle included", format: usd,
+      words: (c) => `paid per hour, last ${c.words}`, name: "Paid per hour, idle included", format: usd,
       value: ofHour("cost_usd_per_hour"), query: (_, c) => hourly("cost_usd", c), why: (c) => c.unknown,
     },
   },
   {
-    name: (s) => (month(s) ? "Spent, month to date" : "Spent since the ledger began"), format: usd,
+    name: (s) => (month(s) ? "Spent, month to date" : "Spent in all"), format: usd,
     value: (s) => (month(s) ? month(s).budget_spent_usd : s.spend_usd),
     query: (s) => (month(s) ? metric("budget_spent_usd", { budget: month(s).budget }) : total("spend_usd")),
     why: () => "Nothing has been attributed to anybody yet.",
     note: (s) => month(s) ? `By the budget ${month(s).budget}.`
-      : "The books know the month to date of a budget over all spend whose period is a month; there is none.",
+      : "Since the ledger began. Month to date needs a budget over all spend with the period month; there is none.",
     below: {
-      words: (s) => (month(s) ? "paid since the ledger began" : "paid"), name: "Paid since the ledger began",
+      words: () => "paid since the ledger began", name: "Paid since the ledger began, idle included",
       format: usd, value: (s) => sum(s.cost_usd), query: () => total("cost_usd"), why: () => "No price is known.",
     },
   },
@@ -54,10 +54,10 @@ const TILES = [
     },
   },
   {
-    name: "Idle share of what is paid", format: percent, figure: "idle_ratio", top: 1, value: ofHour("idle_ratio"),
+    name: "Idle share", format: percent, figure: "idle_ratio", top: 1, value: ofHour("idle_ratio"),
     query: (_, c) => `${moved("idle_cost_usd", c)} / ${moved("cost_usd", c)}`,
     why: (c) => (c.total ? "Nothing was paid for capacity." : c.unknown),
-    note: (_, c) => `Paid while it served no one: the last ${c.words}.`,
+    note: (_, c) => `The part of what was paid that served no one: the last ${c.words}.`,
     below: {
       words: () => "in all", name: "Idle cost since the ledger began", format: usd,
       value: (s) => s.idle_cost_usd, query: () => total("idle_cost_usd"), why: () => "No pool has capacity.",
@@ -108,6 +108,6 @@ export function drawTiles(list, s, c) {
     const points = c.total?.[tile.figure]?.points.map((x) => (known(x) ? x * (tile.scale ?? 1) : x));
     drawSpark(trend.firstChild, points, c.steps, tile.format, tile.top);
     fill(below.firstChild, tile.below, tile.below.name, s, c);
-    put(below.lastChild, ` ${tile.below.words(s, c)}`);
+    put(below.lastChild, ` ${tile.below.words(c)}`);
   });
 }

@@ -155,7 +155,9 @@ def fleet(start: int, seconds: int = HOUR, tenants: int = 4) -> View:
         gauges(now, seconds / HOUR, tenants),
         (
             TargetStatus(UP, "chat", "vllm", up=True, last_success=now - 5.0, duration_seconds=0.0123),
-            TargetStatus(DOWN, "chat", "vllm", up=False, reason="connect", detail=f"{DOWN}: refused", last_success=now - 300.0),
+            TargetStatus(
+                DOWN, "chat", "vllm", up=False, reason="connect", detail=f"{DOWN}: refused", last_success=now - 300.0
+            ),
         ),
     )
 

@@ -208,7 +208,8 @@ async def test_month_to_date_is_not_made_up(chromium: Browser) -> None:
     now = time.time()
     others = [row for row in budgets(now) if row["budget"] != "all"]
     async with serving_fleet(now) as served:
-        served.publish(fleet(int(now) - HOUR), others)
+        week = {"budget": "week", "budget_spent_usd": 7.0, "budget_info": {"": {"": {"": {"week": 1.0}}}}}
+        served.publish(fleet(int(now) - HOUR), [week, *others])
         async with shown(chromium, served.url) as page:
             assert "Spent in all" in await page.locator("#totals dt").all_inner_texts()
             opened = await open_number(page.locator("#totals div").nth(1).locator("button").first)

@@ -147,7 +147,7 @@ def gauges(now: int, share: float, tenants: int) -> dict[str, Mapping[Labels, fl
 
 def fleet(start: int, seconds: int = HOUR, tenants: int = 4) -> View:
     """That fleet so many seconds after its start."""
-    now = start + seconds
+    now, refused = start + seconds, f"{DOWN}: refused"
     return View(
         Instant((1 + seconds) * NS, now * NS),
         Instant(NS, start * NS),
@@ -155,9 +155,7 @@ def fleet(start: int, seconds: int = HOUR, tenants: int = 4) -> View:
         gauges(now, seconds / HOUR, tenants),
         (
             TargetStatus(UP, "chat", "vllm", up=True, last_success=now - 5.0, duration_seconds=0.0123),
-            TargetStatus(
-                DOWN, "chat", "vllm", up=False, reason="connect", detail=f"{DOWN}: refused", last_success=now - 300.0
-            ),
+            TargetStatus(DOWN, "chat", "vllm", up=False, reason="connect", detail=refused, last_success=now - 300.0),
         ),
     )
 

@@ -16,6 +16,8 @@ from exporter.config.schema import Config
 from exporter.config.types import DURATION_PATTERN, format_duration
 from exporter.publish.catalog import CATALOG
 from exporter.sources.engine import Engine, Tokens
+from exporter.sources.gpu_table import Exporter
+from exporter.sources.gpus import GPUS
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -65,6 +67,28 @@ def _gateway(name: str, gateway: Engine) -> tuple[str, ...]:
 
 def _classes(tokens: Iterable[Tokens]) -> list[str]:
     return list(dict.fromkeys(kind for signal in tokens for kind, sign in signal.moves if sign > 0))
+
+
+def gpus() -> str:
+    head = ("`source:`", "exporter", "what it says (newest name)", "what it does not")
+    return table(head, (_gpus(name, exporter) for name, exporter in GPUS.items()))
+
+
+# How a table's words for what a metric says are told to a reader.
+READINGS = {
+    "active": "utilization",
+    "used": "memory used",
+    "total": "memory in all",
+    "power": "power",
+    "energy": "energy",
+    "temperature": "temperature",
+}
+
+
+def _gpus(name: str, exporter: Exporter) -> tuple[str, ...]:
+    first = {field.what: field.name for field in reversed(exporter.fields)}
+    said = ", ".join(f"{reading} {code(first[what])}" for what, reading in READINGS.items() if what in first)
+    return code(name), exporter.title, said, exporter.gaps
 
 
 def config() -> str:
@@ -118,6 +142,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "engines": engines,
     "gateways": gateways,
+    "gpus": gpus,
     "config": config,
 }
 
@@ -128,9 +153,10 @@ def with_tables(readme: str) -> str:
 
 
 def engines_page() -> str:
-    """What the file of every engine and gateway says of its pages."""
-    lines = ["# What each engine's and each gateway's page says, and what it does not\n"]
-    for title, known in (("Engines", ENGINES), ("Gateways", GATEWAYS)):
+    """What the file of every engine, gateway and exporter of GPUs says of its pages."""
+    lines = ["# What each engine's, gateway's and GPU exporter's page says, and what it does not\n"]
+    sections: tuple[tuple[str, Iterable[str]], ...] = (("Engines", ENGINES), ("Gateways", GATEWAYS), ("GPUs", GPUS))
+    for title, known in sections:
         lines.append(f"\n## {title}\n")
         for name in sorted(known):
             text = (import_module(f"exporter.sources.{name}").__doc__ or "").strip()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from exporter.config.schema import DcgmGpus, NvmlGpus, Pool
+from exporter.config.schema import ExportedGpus, NvmlGpus, Pool
 from exporter.records import NVML, Gpu
 
 
@@ -94,7 +94,7 @@ def source(pool: Pool) -> str | None:
     """The target that the pool's GPUs are read from; None where the config counts them."""
     if isinstance(pool.gpus, NvmlGpus):
         return NVML
-    return pool.gpus.target if isinstance(pool.gpus, DcgmGpus) else None
+    return pool.gpus.target if isinstance(pool.gpus, ExportedGpus) else None
 
 
 def _size(gpu: Gpu) -> Fraction:
@@ -107,7 +107,7 @@ def _claims(pool: Pool, sources: Mapping[str, Sequence[Gpu]]) -> Iterator[_Claim
         for gpu in gpus:
             if _selected(pool.gpus, gpu):
                 yield _Claim(pool.name, gpu, _share(pool.gpus, gpu, 1, 1))
-    elif isinstance(pool.gpus, DcgmGpus):
+    elif isinstance(pool.gpus, ExportedGpus):
         patterns = {label: re.compile(regex) for label, regex in pool.gpus.match.items()}
         found = [(gpu, matched) for gpu in gpus if (matched := _matching(patterns, gpu))]
         whole = {gpu.uuid for gpu, _ in found if not gpu.parent}
@@ -116,7 +116,7 @@ def _claims(pool: Pool, sources: Mapping[str, Sequence[Gpu]]) -> Iterator[_Claim
                 yield _Claim(pool.name, gpu, _share(pool.gpus, gpu, matched, max(1, len(gpu.holders))))
 
 
-def _share(config: NvmlGpus | DcgmGpus, gpu: Gpu, holders: int, of: int) -> Fraction | None:
+def _share(config: NvmlGpus | ExportedGpus, gpu: Gpu, holders: int, of: int) -> Fraction | None:
     """The part of the GPU that `holders` of its `of` holders have; None for the whole of it."""
     if config.share is None and config.replicas is None and holders == of and not gpu.parent:
         return None

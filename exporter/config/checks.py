@@ -7,9 +7,10 @@ from datetime import date
 from urllib.parse import urlsplit
 
 from exporter.config.prices import GpuPrice, Kind, OwnedGpu
-from exporter.config.schema import Config, DcgmGpus, Pool, StaticGpus, Target
+from exporter.config.schema import Config, ExportedGpus, Pool, StaticGpus, Target
 from exporter.config.shares import oversold
 from exporter.config.types import Loc, Mistake
+from exporter.sources.gpus import GPUS
 
 
 def disagreements(config: Config, today: date) -> Iterator[Mistake]:
@@ -43,19 +44,19 @@ def twice(config: Config) -> Iterator[Mistake]:
 
 
 def read_in_two_ways(config: Config) -> Iterator[Mistake]:
-    """Addresses of dcgm-exporter: one page for all pools that name it, and no engine's or gateway's."""
+    """Addresses of exporters of GPUs: one page for all pools that name it, and no engine's or gateway's."""
     served = {endpoint.target: pool.name for pool in config.pools for endpoint in pool.endpoints}
     served |= {endpoint.target: gateway.name for gateway in config.gateways for endpoint in gateway.endpoints}
-    first: dict[str, tuple[int, DcgmGpus]] = {}
+    first: dict[str, tuple[int, ExportedGpus]] = {}
     for index, pool in enumerate(config.pools):
         gpus, loc = pool.gpus, ("pools", index, "gpus")
-        if not isinstance(gpus, DcgmGpus):
+        if not isinstance(gpus, ExportedGpus):
             continue
         if gpus.target in served:
             wrong = f"this is the address of an endpoint of {served[gpus.target]!r}"
-            yield (*loc, "url"), wrong, "write the address of dcgm-exporter"
+            yield (*loc, "url"), wrong, f"write the address of {GPUS[gpus.source].title}"
         earlier, other = first.setdefault(gpus.target, (index, gpus))
-        for key in ("url", "basic_auth", "bearer_token_file", "tls"):
+        for key in ("source", "url", "basic_auth", "bearer_token_file", "tls"):
             mine, theirs = (urlsplit(g.url).query if key == "url" else getattr(g, key) for g in (gpus, other))
             if mine != theirs:
                 wrong = f"pools[{earlier}].gpus reads the same page with another {'query' if key == 'url' else key}"

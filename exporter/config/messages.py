@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from exporter.config.custom import Metric
 from exporter.config.part import Part
 from exporter.config.prices import GpuPrice, OwnedGpu
-from exporter.config.schema import Config, DcgmGpus, NvmlGpus, StaticGpus
+from exporter.config.schema import Config, ExportedGpus, NvmlGpus, StaticGpus
 from exporter.config.types import (
     LABEL_PATTERN,
     LABEL_VALUE_PATTERN,
@@ -24,6 +24,7 @@ from exporter.config.types import (
     Loc,
     Mistake,
 )
+from exporter.sources.gpus import GPUS
 
 # Pydantic's error type: wrong, fix. Fields: its own context, and was, text, quote, allowed, example, keys below.
 # A value is shown only where it cannot be a secret put under the wrong key.
@@ -43,7 +44,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "too_short": ("the list is empty", "add at least one item"),
     "too_long": ("more than {max_length} items", "remove some"),
     "literal_error": ("{text} is not known here", "write one of: {expected}"),
-    "union_tag_invalid": ("the source of the GPUs is not known", "write `count`, or source: nvml, or source: dcgm"),
+    "union_tag_invalid": ("the source of the GPUs is not known", f"write `count`, or source: nvml, {', '.join(GPUS)}"),
     "greater_than": ("{text} is too small", "write more than {gt}"),
     "greater_than_equal": ("{text} is too small", "write at least {ge}"),
     "less_than_equal": ("{text} is too large", "write at most {le}"),
@@ -86,7 +87,7 @@ EXAMPLES = {
 TAGGED: dict[str, type[Part]] = {
     "gpus:static": StaticGpus,
     "gpus:nvml": NvmlGpus,
-    "gpus:dcgm": DcgmGpus,
+    "gpus:exported": ExportedGpus,
     "metric:labels": Metric,
     "price:hourly": GpuPrice,
     "price:owned": OwnedGpu,

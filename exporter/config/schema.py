@@ -20,14 +20,17 @@ from exporter.config.prices import Prices, Purchase
 from exporter.config.types import DAY, HOUR, MINUTE, SECOND, Mistake, format_duration
 from exporter.config.url import target_of
 from exporter.records import Role
+from exporter.sources.gpus import GPUS
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 if TYPE_CHECKING:
     PoolEngine: TypeAlias = str
     GatewayEngine: TypeAlias = str
+    GpuExporter: TypeAlias = str
 else:
     PoolEngine = Literal["auto", *ENGINES, "custom"]
     GatewayEngine = Literal["auto", *GATEWAYS, "custom"]
+    GpuExporter = Literal[tuple(GPUS)]
 
 
 class Scrape(Part):
@@ -115,7 +118,7 @@ class StaticGpus(Part):
 class DiscoveredGpus(Part):
     """GPUs that a source finds, and the part of each that the pool pays for, where that is not the whole."""
 
-    source: Literal["nvml", "dcgm"]
+    source: str
     share: t.Share | None = Field(
         default=None,
         description="Part of each GPU's price that the pool pays; of a MIG instance: instead of its slices.",
@@ -135,14 +138,16 @@ class DiscoveredGpus(Part):
 
 
 class NvmlGpus(DiscoveredGpus):
-    source: Literal["nvml"] = Field(description="GPUs are read, not counted: from this host's driver or dcgm-exporter.")
+    source: Literal["nvml"] = Field(description="GPUs are read, not counted: from this host's driver, or an exporter.")
     select: t.Devices = Field(
         default=(), description="Devices of this host by index or UUID.", json_schema_extra={"default": "all"}
     )
 
 
-class DcgmGpus(Target, DiscoveredGpus):
-    source: Literal["dcgm"]
+class ExportedGpus(Target, DiscoveredGpus):
+    """GPUs of an exporter's page."""
+
+    source: GpuExporter
     match: dict[t.Label, t.Regex] = Field(
         default={},
         description="Regular expressions, each on a whole value, by label: of whoever holds a GPU (pod, namespace, "
@@ -157,13 +162,13 @@ class DcgmGpus(Target, DiscoveredGpus):
 def gpus_tag(value: Any) -> str:
     """Which kind of `gpus` this is: a source is named, or there is none and the count stands in the file."""
     source = value.get("source") if isinstance(value, dict) else getattr(value, "source", None)
-    return f"gpus:{source}" if source else "gpus:static"
+    return "gpus:exported" if source in tuple(GPUS) else f"gpus:{source}" if source else "gpus:static"
 
 
 Gpus = Annotated[
     Annotated[StaticGpus, Tag("gpus:static")]
     | Annotated[NvmlGpus, Tag("gpus:nvml")]
-    | Annotated[DcgmGpus, Tag("gpus:dcgm")],
+    | Annotated[ExportedGpus, Tag("gpus:exported")],
     Discriminator(gpus_tag),
 ]
 
@@ -229,7 +234,7 @@ class Pool(Part):
             yield ("purchase",), "usd_per_gpu_hour is set too, and would win", "keep one of them"
         if self.busy_from == "gpu_utilization" and isinstance(self.gpus, StaticGpus):
             wrong = "nothing reads the utilization of GPUs that are only counted"
-            yield ("busy_from",), wrong, "write busy_from: auto, or give gpus a source: nvml or dcgm"
+            yield ("busy_from",), wrong, "write busy_from: auto, or give gpus a source"
         roles = {endpoint.role for endpoint in self.endpoints}
         if "any" in roles and len(roles) > 1:
             yield ("endpoints",), "role any beside prefill or decode", "give every endpoint the role prefill or decode"

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-from exporter.config.schema import DcgmGpus, Gpus, NvmlGpus, Pool
+from exporter.config.schema import ExportedGpus, Gpus, NvmlGpus, Pool
 from exporter.config.types import Loc, Mistake
 
-# An index or a UUID of this host; EVERY GPU of it; or the address of a dcgm-exporter and what `match` says.
+# An index or a UUID of this host; EVERY GPU of it; or the address of an exporter and what `match` says.
 Device: TypeAlias = int | str | tuple[str, frozenset[tuple[str, str]]]
 EVERY = "every GPU"
 MOST_NAMES = 4  # of pools in one message
@@ -55,7 +55,7 @@ def devices(gpus: Gpus) -> Iterator[tuple[Device, Loc, Fraction]]:
             yield EVERY, (), gpus.part()
         case NvmlGpus(select=select):
             yield from ((device, ("select", number), gpus.part()) for number, device in enumerate(select))
-        case DcgmGpus():
+        case ExportedGpus():
             yield (gpus.target, frozenset(gpus.match.items())), ("match",) if gpus.match else (), gpus.part()
 
 

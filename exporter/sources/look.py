@@ -8,7 +8,8 @@ from typing import Protocol
 
 from exporter.clock import Clock
 from exporter.records import NVML, GpuReading, Instant, Reading
-from exporter.sources.dcgm import DcgmReader
+from exporter.sources.gpu_page import GpuPage
+from exporter.sources.gpus import GPUS
 from exporter.sources.reader import Reader
 from exporter.sources.registry import ENGINES, GATEWAYS
 from exporter.sources.target import Target
@@ -25,7 +26,7 @@ class Pages(Protocol):
 
 
 class PageReader(Protocol):
-    """What makes a reading of a body: a Reader, a DcgmReader."""
+    """What makes a reading of a body: a Reader, a GpuPage."""
 
     def read(self, target: str, body: bytes, at: Instant) -> Reading | GpuReading: ...
 
@@ -44,9 +45,10 @@ def look_at(target: Target, pages: Pages, clock: Clock, driver: Callable[[], Gpu
     """
     if target.name == NVML:
         return _asking(driver, clock)
+    if target.kind == "gpus":
+        return _reading_pages(target, pages, clock, GpuPage(GPUS[target.engine]))
     among = GATEWAYS if target.kind == "gateway" else ENGINES
-    reader = DcgmReader() if target.kind == "gpus" else Reader(target.custom or target.engine, among)
-    return _reading_pages(target, pages, clock, reader)
+    return _reading_pages(target, pages, clock, Reader(target.custom or target.engine, among))
 
 
 def _reading_pages(target: Target, pages: Pages, clock: Clock, reader: PageReader) -> Look:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from exporter.config import schema
-from exporter.config.schema import Config, DcgmGpus, NvmlGpus, Pool
+from exporter.config.schema import Config, ExportedGpus, NvmlGpus, Pool
 from exporter.records import NS, NVML, Role
 from exporter.sources.custom import custom_engine
 from exporter.sources.engine import Engine
@@ -50,7 +50,7 @@ class Target:
     name: str  # scheme://host:port/path: the `target` label, safe to show
     url: str  # with its query, which may be secret
     pool: str  # or the gateway; "" where several pools share it
-    engine: str  # "auto" or a name of the registry; of GPUs "dcgm" or "nvml"
+    engine: str  # "auto" or a name of the registry; of GPUs "nvml" or an exporter's
     role: Role
     interval_ns: int
     timeout_ns: int
@@ -81,12 +81,12 @@ def _gpus(config: Config) -> Iterator[Target]:
     """Each source once, however many pools take GPUs from it: the first of them says how to log in."""
     users: dict[str, list[Pool]] = {}
     for pool in config.pools:
-        if isinstance(pool.gpus, DcgmGpus | NvmlGpus):
-            users.setdefault(pool.gpus.target if isinstance(pool.gpus, DcgmGpus) else NVML, []).append(pool)
+        if isinstance(pool.gpus, ExportedGpus | NvmlGpus):
+            users.setdefault(pool.gpus.target if isinstance(pool.gpus, ExportedGpus) else NVML, []).append(pool)
     for pools in users.values():
         name, gpus = "" if len(pools) > 1 else pools[0].name, pools[0].gpus
-        if isinstance(gpus, DcgmGpus):
-            yield _scraped(config, "gpus", name, "dcgm", gpus)
+        if isinstance(gpus, ExportedGpus):
+            yield _scraped(config, "gpus", name, gpus.source, gpus)
         else:
             scrape = config.scrape
             interval = min(scrape.interval, MOST_NVML_INTERVAL)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from exporter.config.load import load
 from exporter.config.prices import GpuPrice, OwnedGpu
-from exporter.config.schema import Config, DcgmGpus, Endpoint, NvmlGpus, StaticGpus, Weights
+from exporter.config.schema import Config, Endpoint, ExportedGpus, NvmlGpus, StaticGpus, Weights
 from exporter.config.types import DAY, HOUR, MINUTE, MS, SECOND, duration, format_duration
 from exporter.errors import ConfigError
 
@@ -178,13 +178,23 @@ def test_the_part_of_a_device_that_a_pool_pays(keys: dict[str, Any], gpu: Fracti
 
 def test_dcgm_is_a_target_with_credentials_from_files_beside_the_config(gpus: Config) -> None:
     found = gpus.pools[4].gpus
-    assert isinstance(found, DcgmGpus)
+    assert isinstance(found, ExportedGpus)
     assert found.target == "https://10.0.0.7:9400/metrics"
     assert found.basic_auth
     assert found.basic_auth.password_file == str(GOOD / "secrets" / "password")
     assert found.tls
     assert found.tls.ca_file == str(GOOD / "ca.pem")
     assert found.match == {"pod": "llama-.*", "namespace": "prod", "mig_profile": "1g.10gb|2g.20gb"}
+
+
+def test_every_exporter_has_the_same_keys(gpus: Config) -> None:
+    found = [pool.gpus for pool in gpus.pools[7:] if isinstance(pool.gpus, ExportedGpus)]
+    assert [(one.source, one.target, one.part()) for one in found] == [
+        ("amd", "http://10.0.0.8:5000/metrics", 1),
+        ("xpum", "http://10.0.0.9:8080/metrics", Fraction(1, 2)),
+        ("nvidia_smi", "http://10.0.0.10:9835/metrics", Fraction(1, 2)),
+    ]
+    assert found[0].match == {"pod": "llama-.*", "mig_profile": "cpx"}
 
 
 def test_a_purchase_is_one_kind_or_parts_of_several(gpus: Config) -> None:

@@ -27,7 +27,8 @@ from exporter.publish.runtime import Runtime
 from exporter.publish.view import View
 from exporter.publish.writer import Exposition
 from exporter.records import NS, Instant
-from exporter.sources.dcgm import DcgmReader
+from exporter.sources.dcgm import DCGM
+from exporter.sources.gpu_page import GpuPage
 from exporter.sources.reader import Reader
 from exporter.sources.registry import GATEWAYS
 from exporter.sources.target import targets
@@ -98,7 +99,7 @@ class History:
         self._health.configure(targets(self.config))
         self._exposition = Exposition(Runtime().block)
         self._engines = {url(name): Reader("auto") for name in self.fleet.engines}
-        self._edge, self._dcgm = Reader("auto", GATEWAYS), DcgmReader()
+        self._edge, self._dcgm = Reader("auto", GATEWAYS), GpuPage(DCGM)
         self._reloaded = (True, float(START))
         self._random = random.Random(5)
 

@@ -22,9 +22,10 @@ from exporter.records import TOKEN_CLASSES
 from exporter.sources.registry import ENGINES, GATEWAYS
 from tests.clock import ManualClock
 from tests.sources import test_engines, test_gateways
+from tests.sources.pages import of_gpus
 from tests.sources.servers import Answer, http, says, serve
 
-PAGES = sorted(path for path in test_engines.PAGES.glob("*.prom") if not path.name.startswith("dcgm"))
+PAGES = sorted(path for path in test_engines.PAGES.glob("*.prom") if not of_gpus(path.name))
 CLOCK = ManualClock(1_795_348_800 * 10**9)
 
 

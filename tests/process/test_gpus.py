@@ -1,4 +1,4 @@
-"""The real process reads GPUs: a driver that loses one, dies and comes back, a dcgm-exporter that knows the pods."""
+"""The real process reads GPUs: a driver that loses one, dies and comes back; exporters that know the pods."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.peers.exporter import Page
 from tests.process.engines import dice, serving, traffic, vllm
 from tests.process.exporter import Running, config, exporter, once, pool, stop
 from tests.sources.servers import http, serve
+from tests.sources.test_engines import page as gpus_page
 
 LOST = 15  # NVML_ERROR_GPU_IS_LOST
 PRICES = {"gpus": [{"product": "NVIDIA H100*", "usd_per_hour": 3600}], "energy": {"usd_per_kwh": 3600}}
@@ -177,3 +178,27 @@ async def test_dcgm_gives_a_pool_the_gpus_of_its_pods_as_they_move(tmp_path: Pat
                 return (await running.get("/-/healthy"))[0] == 200
 
             await once("it serves", healthy, running)
+
+
+async def test_amd_s_partitions_are_parts_of_a_gpu_and_a_pool_has_those_of_its_pods(tmp_path: Path) -> None:
+    body = gpus_page("amd-device-metrics-exporter-1.5-cpx")
+
+    async def metrics(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(http(body, "Connection: close"))
+
+    async with serving(vllm()) as url, serve(metrics) as (origin, _):
+        gpus = {"source": "amd", "url": f"{origin}/metrics", "match": {"pod": "llama-.*"}}
+        own = pool("chat", url, gpus=gpus)
+        del own["usd_per_gpu_hour"]
+        prices = {"gpus": [{"product": "*MI308X", "usd_per_hour": 3600}]}
+        async with exporter(tmp_path, config(own, prices=prices)) as running:
+            page = await running.page_when(lambda page: page.total("tokencost_gpus") == 0.5, "two of four partitions")
+            assert page.total("tokencost_target_up", engine="amd") == 1
+            assert page.total("tokencost_unpriced_gpus") == 0
+            assert seen(page, "tokencost_gpu_info") == {"node-p:8:0": 1, "node-p:9:1": 1}
+            page = await running.page_when(
+                lambda page: len(seen(page, "tokencost_gpu_utilization_ratio")) == 2, "a second reading says how busy"
+            )
+            busy = {"node-p:8:0": 1, "node-p:9:1": 0.75}
+            assert seen(page, "tokencost_gpu_utilization_ratio") == pytest.approx(busy, rel=1e-6)
+            assert not seen(page, "tokencost_gpu_power_watts"), "a partition's power is not known"

@@ -1,4 +1,4 @@
-"""Pages for the tests of the scan: what the reference parser reads on one, and pages made by hypothesis."""
+"""Pages for the tests: what the reference parser reads on one, pages made by hypothesis, and which are of GPUs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.records import Samples
+from exporter.sources.gpus import GPUS
 
 Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -117,3 +118,8 @@ def render(draw: st.DrawFn, families: list[Family], *, shuffled: bool = False) -
         lines = draw(st.permutations([line for line in lines if not line.startswith("#")]))
     # One sample that is always there, so that no page is empty.
     return "".join(f"{line}\n" for line in [*lines, "always 1"]).encode()
+
+
+def of_gpus(name: str) -> bool:
+    """Is the page of this name an exporter's of GPUs? Its file is named after what the config calls that one."""
+    return name.replace("-", "_").startswith(tuple(GPUS))

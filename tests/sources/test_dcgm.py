@@ -11,20 +11,21 @@ from hypothesis import strategies as st
 
 from exporter.errors import Reason, ScrapeError
 from exporter.records import Gpu, Instant
-from exporter.sources import dcgm
-from exporter.sources.dcgm import FIELDS, DcgmReader
+from exporter.sources.dcgm import DCGM
+from exporter.sources.gpu_page import MOST_HOLDERS, GpuPage
 from tests.sources.pages import quoted
 from tests.sources.test_engines import page
 
 TARGET = "http://node:9400/metrics"
 AT = Instant(7, 9)
 MIB = 1048576
+NAMES = [field.name for field in DCGM.fields]
 Labels = dict[str, str]
 
 
-def read(body: bytes, reader: DcgmReader | None = None) -> dict[str, Gpu]:
+def read(body: bytes, reader: GpuPage | None = None) -> dict[str, Gpu]:
     """uuid -> GPU."""
-    reading = (reader or DcgmReader()).read(TARGET, body, AT)
+    reading = (reader or GpuPage(DCGM)).read(TARGET, body, AT)
     assert (reading.target, reading.engine, reading.at) == (TARGET, "dcgm", AT)
     gpus = {gpu.uuid: gpu for gpu in reading.gpus}
     assert len(gpus) == len(reading.gpus)
@@ -185,7 +186,7 @@ def test_a_prometheus_names_the_holder_in_exported_labels() -> None:
         "NaN", "-1", "+Inf", "1e300",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", NAMES)
 def test_blanks_and_nonsense_are_no_readings(name: str, value: str) -> None:
     said = read((line(name, value) + line("DCGM_FI_DEV_GPU_TEMP", 33, device="nvidia0")).encode())["GPU-a"]
     assert replace(said, holders=(), temperature=None) == Gpu("GPU-a", "0", "NVIDIA A100-SXM4-80GB")
@@ -252,7 +253,7 @@ def test_of_two_names_for_one_thing_the_newer_one_counts_wherever_it_stands() ->
 
 
 def test_readings_follow_the_page_and_the_same_gpus_are_not_made_anew() -> None:
-    reader = DcgmReader()
+    reader = GpuPage(DCGM)
     for power, pod in ((100, "a"), (200, "a"), (300, "b"), (50, "b")):
         gpu = read(line("DCGM_FI_DEV_POWER_USAGE", power, pod=pod).encode(), reader)["GPU-a"]
         assert (gpu.power, holders(gpu)[0]["pod"]) == (power, pod)
@@ -384,7 +385,7 @@ def test_another_server_s_page_is_named_by_its_metrics() -> None:
 
 
 def test_a_page_may_come_back_after_a_bad_one() -> None:
-    reader = DcgmReader()
+    reader = GpuPage(DCGM)
     good = line("DCGM_FI_DEV_GPU_TEMP", 7).encode()
     for body in (good, b"up 1\n", good, good[:-1], good):
         if body == good:
@@ -399,8 +400,8 @@ def test_a_page_with_too_many_of_anything_is_refused(label: str) -> None:
     def body(count: int) -> bytes:
         return "".join(line("DCGM_FI_DEV_GPU_UTIL", 1, **{label: f"x{n}"}) for n in range(count)).encode()
 
-    most = dcgm.MOST_HOLDERS - (label == "GPU_I_ID")  # the GPU that they are instances of
-    assert sum(len(gpu.holders) for gpu in read(body(most)).values()) == dcgm.MOST_HOLDERS
+    most = MOST_HOLDERS - (label == "GPU_I_ID")  # the GPU that they are instances of
+    assert sum(len(gpu.holders) for gpu in read(body(most)).values()) == MOST_HOLDERS
     with pytest.raises(ScrapeError, match="4097 GPUs") as raised:
         read(body(most + 1))
     assert raised.value.reason == Reason.TOO_MANY_SERIES
@@ -432,14 +433,14 @@ ANY_LABELS = st.dictionaries(LABEL_NAMES, st.sampled_from(["", "0", "1", "GPU-a"
 ANY_VALUE = st.integers(-1, 1 << 64) | st.floats() | st.sampled_from(["x", ""])
 
 
-@given(st.lists(st.tuples(st.sampled_from([*FIELDS, "up"]), ANY_LABELS, ANY_VALUE), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from([*NAMES, "up"]), ANY_LABELS, ANY_VALUE), max_size=12))
 def test_whatever_the_page_says_a_reading_is_sane_or_refused(lines: list[tuple[str, Labels, object]]) -> None:
     body = "".join(
         f"{name}{{{','.join(f'{label}={quoted(text)}' for label, text in labels.items())}}} {value}\n"
         for name, labels, value in lines
     )
     try:
-        reading = DcgmReader().read(TARGET, body.encode(), AT)
+        reading = GpuPage(DCGM).read(TARGET, body.encode(), AT)
     except ScrapeError:
         return
     uuids = {gpu.uuid for gpu in reading.gpus}

@@ -349,6 +349,7 @@ def test_each_source_of_gpus_is_a_target_once_however_many_pools_take_gpus_from_
                 pool("c", {"source": "dcgm", "url": f"{node}?x=1", "match": {"pod": "c-.*"}}),
                 pool("d", {"source": "dcgm", "url": "https://other/metrics", "tls": {"ca_file": "/s/ca"}}),
                 pool("e", {"count": 1}),
+                pool("f", {"source": "amd", "url": "http://amd:5000/metrics"}),
             ],
             "gateways": [
                 {"name": "g", "endpoints": [{"url": "http://g:1/metrics"}], "routes": [{"model": "*", "pool": "e"}]}
@@ -357,13 +358,14 @@ def test_each_source_of_gpus_is_a_target_once_however_many_pools_take_gpus_from_
     )
     found = targets(config)
     assert [(one.kind, one.name, one.pool, one.engine) for one in found] == [
-        *(("engine", f"http://{name}:8000/metrics", name, "auto") for name in "abcde"),
+        *(("engine", f"http://{name}:8000/metrics", name, "auto") for name in "abcdef"),
         ("gateway", "http://g:1/metrics", "g", "auto"),
         ("gpus", node, "", "dcgm"),
         ("gpus", "nvml://localhost", "b", "nvml"),
         ("gpus", "https://other:443/metrics", "d", "dcgm"),
+        ("gpus", "http://amd:5000/metrics", "f", "amd"),
     ]
-    shared, local, other = found[6:]
+    shared, local, other = found[7:10]
     assert (shared.url, str(shared.auth.token_file) if isinstance(shared.auth, Bearer) else "") == (node, "/s/t")
     assert isinstance(other.tls, TlsFiles)
     assert str(other.tls.ca) == "/s/ca"

@@ -8,6 +8,7 @@ from exporter.errors import Reason, ScrapeError
 from exporter.records import Instant, Reading
 from exporter.sources.reader import Reader
 from exporter.sources.registry import ENGINES, GATEWAYS, detect
+from tests.sources.pages import of_gpus
 from tests.sources.test_engines import ENGINE_OF, PAGES, page
 
 TGIS_ADAPTER = b"tgi_request_count 9.0\ntgi_queue_size 0.0\n"  # beside vLLM's own metrics, under TGI's names
@@ -25,7 +26,7 @@ def read(body: bytes, engine: str = "auto") -> Reading:
 NAMES = sorted(path.stem for path in PAGES.glob("*.prom"))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("dcgm")])
+@pytest.mark.parametrize("name", [name for name in NAMES if not of_gpus(name)])
 def test_every_page_is_of_the_engine_or_gateway_that_its_file_is_named_after(name: str) -> None:
     known = (*ENGINES, *GATEWAYS)
     named = [ENGINE_OF[name]] if name in ENGINE_OF else [one for one in known if name.replace("-", "_").startswith(one)]
@@ -33,7 +34,7 @@ def test_every_page_is_of_the_engine_or_gateway_that_its_file_is_named_after(nam
     assert detect(page(name), ENGINES if named[0] in ENGINES else GATEWAYS).name == named[0]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("dcgm")])
+@pytest.mark.parametrize("name", [name for name in NAMES if of_gpus(name)])
 def test_a_page_of_gpus_is_of_no_engine_and_of_no_gateway(name: str) -> None:
     for among in (ENGINES, GATEWAYS):
         with pytest.raises(ScrapeError) as error:

@@ -47,6 +47,22 @@ golden: $(VENV)/.dev  ## write the golden exposition again, after a change that 
 dashboards: $(VENV)/.dev  ## write grafana/ again from its source, grafana/*.py
 	@$(BIN)/python -m grafana
 
+.PHONY: manifests
+manifests: packages $(VENV)/.dev  ## write what deploy/ has of rules and dashboards again, and the golden overlays
+	@$(BIN)/python -m tests.deploy
+
+.PHONY: sbom
+sbom: $(VENV)/.run  ## dist/tokencost-exporter.cdx.json: what is shipped, as CycloneDX
+	@mkdir -p dist
+	@$(BIN)/python deploy/sbom.py >dist/tokencost-exporter.cdx.json
+
+.PHONY: image
+image:  ## the container image; IMAGE=name:tag, ARGS="--push" and the like
+	docker buildx build --file deploy/Dockerfile --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$(shell git rev-parse HEAD) $(ARGS) .
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
+IMAGE = tokencost-exporter:$(VERSION)
+
 .PHONY: docs
 docs: $(VENV)/.dev  ## write the README's tables again from the catalog, the registry and the schema
 	@$(BIN)/python -m tests.docs

@@ -8,7 +8,7 @@ import logging
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,13 +93,20 @@ def _probe_parser() -> argparse.ArgumentParser:
 
 
 def _generate_parser() -> argparse.ArgumentParser:
+    from exporter.rules import command  # noqa: PLC0415 - loaded only where it is used
+
     parser = argparse.ArgumentParser(
         prog="tokencost-exporter generate", description="Write files for other programs.", allow_abbrev=False
     )
-    kinds = parser.add_subparsers(dest="what", required=True, metavar="dashboards")
-    flag = kinds.add_parser("dashboards", help="for Grafana; they are the same for every config").add_argument
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="rules|dashboards")
+    rules = kinds.add_parser("rules", help="for Prometheus and its relatives", allow_abbrev=False)
+    command.flags(rules)
+    rules.set_defaults(run=command.run)
+    boards = kinds.add_parser("dashboards", help="for Grafana; they are the same for every config", allow_abbrev=False)
+    flag = boards.add_argument
     flag("--out", type=Path, required=True, metavar="DIR")
     flag("--config.file", dest="config_file", type=Path, metavar="FILE", help="not needed: taken for symmetry")
+    boards.set_defaults(run=lambda args: dashboards.write(args.out))
     parser.set_defaults(command="generate", log_level="warning", log_format="logfmt")
     return parser
 
@@ -160,7 +167,7 @@ def _announce(address: str) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
-    for path in _GENERATORS[args.what](args):
+    for path in args.run(args):
         print(path)
 
 
@@ -179,7 +186,3 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
 }
 # Those with flags of their own; the others share the flags of `serve`.
 _PARSERS = {"probe": _probe_parser, "generate": _generate_parser}
-# What `generate` can write: its files.
-_GENERATORS: Mapping[str, Callable[[argparse.Namespace], Iterable[Path]]] = {
-    "dashboards": lambda args: dashboards.write(args.out),
-}

@@ -28,8 +28,7 @@ check: packages $(VENV)/.dev  ## lint, format, types, layers, docs and locks up 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_locks.py
-	@for rules in $(wildcard rules/*.yml); do promtool check rules $$rules || exit 1; done
+	$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_locks.py tests/rules/test_files.py
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## speed and weight, measured
@@ -64,8 +63,17 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 IMAGE = tokencost-exporter:$(VERSION)
 
 .PHONY: docs
-docs: $(VENV)/.dev  ## write the README's tables again from the catalog, the registry and the schema
+docs: $(VENV)/.dev  ## write the tables of README.md and docs/ again from the catalog, the registry and the schema
 	@$(BIN)/python -m tests.docs
+	@$(BIN)/python -m tests.rules docs
+
+.PHONY: rules
+rules: $(VENV)/.dev  ## write rules/ again from its generator
+	@$(BIN)/tokencost-exporter generate rules --out rules
+
+.PHONY: alert-sim
+alert-sim: $(VENV)/.dev  ## what the alerts do on simulated months, into docs/alert-simulation.md
+	@$(BIN)/python -m tests.rules simulation
 
 .PHONY: pictures
 pictures: packages $(VENV)/.dev  ## take the pictures of the page in docs/images again

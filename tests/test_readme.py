@@ -50,8 +50,8 @@ def test_the_metrics_it_speaks_of_exist(path: Path) -> None:
 
 
 def test_the_make_targets_it_speaks_of_exist() -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    spoken_of = {target for line in re.findall(r"(?:`|\$ )make (\w+)", TEXT) for target in line.split()}
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    spoken_of = {target for line in re.findall(r"(?:`|\$ )make ([\w-]+)", TEXT) for target in line.split()}
     assert spoken_of
     assert spoken_of <= set(targets)
 

@@ -98,9 +98,9 @@ def dashboards(root: Path = ROOT) -> str:
 
 
 def object_name(path: Path) -> str:
-    """`tokencost-` and the file's name, as Kubernetes spells names."""
+    """`tokencost-dashboard-` and the file's name, as Kubernetes spells names: the exporter has a ConfigMap too."""
     stem = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
-    return f"tokencost-{stem.removeprefix('tokencost-')}"
+    return f"tokencost-dashboard-{stem.removeprefix('tokencost-')}"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from exporter.rules.alerts.budgets import BUDGETS
+from exporter.rules.alerts.serving import SERVING
+from exporter.rules.alerts.spending import SPENDING
 from exporter.rules.groups import PREFIX, Options
 
 
@@ -56,10 +59,11 @@ def _rule(inhibition: Inhibition, options: Options) -> dict[str, Any]:
 
 
 def _exporter_down(options: Options) -> dict[str, Any]:
-    """What an exporter that is down said last is no news, but a page is never held back: of many exporters in one job
-    another may have sent it."""
+    """What an exporter that is down said last of costs is no news. A page is never held back: of many exporters in one
+    job another may have sent it."""
+    costs = "|".join(PREFIX + rule.name for group in (BUDGETS, SPENDING, SERVING) for rule in group.rules)
     return {
         "source_matchers": [f'alertname="{PREFIX}ExporterDown"', 'job=~".+"'],
-        "target_matchers": [f'alertname=~"{PREFIX}.+"', 'severity!="critical"', 'job=~".+"'],
+        "target_matchers": [f'alertname=~"{costs}"', 'severity!="critical"', 'job=~".+"'],
         "equal": list(options.by),
     }

@@ -28,9 +28,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     flag("--config.file", dest="config_file", type=Path, metavar="FILE", help="fit what depends on it, such as ages")
     flag("--out", type=Path, required=True, metavar="DIR", help="where the files go")
     flag("--target", choices=TARGETS, default=TARGETS[0], help="prometheusrule: objects for the Prometheus Operator")
-    flag(
-        "--set", dest="changes", action="append", default=[], metavar="ALERT.SETTING=VALUE", help="see docs/runbooks.md"
-    )
+    flag("--set", dest="changes", action="append", default=[], metavar="ALERT.SETTING=VALUE", help="see docs/rules.md")
     flag("--by", default=",".join(default.by), metavar="LABELS", help="labels that every rule keeps (%(default)s)")
     flag("--job", default=default.job, metavar="REGEX", help="the exporters' job in Prometheus (%(default)s)")
     flag("--runbook", default=default.runbook, metavar="URL", help="where docs/runbooks.md is to be read")

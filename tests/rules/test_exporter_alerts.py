@@ -57,6 +57,9 @@ def reachable(values: str, **more: str) -> dict[str, str]:
 STALE = (
     Case("not read since minute 60", last_success("0+60x60 3600x60") | reachable("1x60 0x60"), 74, (
         Fires(AGO, VLLM),)),
+    Case("one was read, another never",
+         last_success("0+60x60") | reachable("1x60") | reachable("0x60", target="b"), 6, (
+        Fires("b of pool chat has not been read yet.", {**VLLM, "target": "b"}),)),
     Case("never read", reachable("0x60", engine="auto"), 6, (Fires(NEVER, {**VLLM, "engine": "auto"}),)),
     Case("one page in two minutes", last_success("0x1 120x1 240x1 360x1 480x1 600x1"), 11),
     Case("it is started anew, and was read before", last_success("0+60x60 3600x5 4020+60x60") | reachable("1x120"),

@@ -121,7 +121,7 @@ async def test_what_a_screen_reader_says_of_the_big_numbers(chromium: Browser) -
         ]
         why = "not known: No cached input token with a price was served in the last 5m."
         dashes = page.locator("#models").get_by_role("button", name=why, exact=True)
-        assert await dashes.all_inner_texts() == [DASH] * 3
+        assert await dashes.all_inner_texts() == [DASH] * 4
 
 
 async def test_the_first_paint_is_light_on_the_wire(chromium: Browser) -> None:

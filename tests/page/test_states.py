@@ -39,7 +39,7 @@ async def test_with_nothing_to_show_every_section_says_so(chromium: Browser) -> 
             said = {section: await page.locator(f"#{section} .none").inner_text() for section in SECTIONS}
             assert len(set(said.values())) == len(SECTIONS)
             assert "Loading…" not in said.values()
-            assert said["budgets"] == "The config has no budgets."
+            assert said["budgets"] == "The config has no budgets; they stand under the key budgets."
             assert await page.locator("table:visible").count() == 0
             assert set(await page.locator("#totals dd:nth-of-type(1)").all_inner_texts()) == {"—"}
             opened = await open_number(page.locator("#totals button").nth(4))
@@ -132,6 +132,6 @@ async def test_hostile_names_everywhere(chromium: Browser) -> None:
         served.say(poisoned(served.json))
         async with shown(chromium, served.url) as page:
             assert {section: len(await table(page, section)) for section in SECTIONS} == {
-                "models": 3, "tenants": 4, "budgets": 4, "pools": 3, "books": 3, "gpus": 3, "targets": 2,
+                "models": 4, "tenants": 4, "budgets": 4, "pools": 3, "books": 3, "gpus": 3, "targets": 2,
             }  # fmt: skip
             assert await page.locator("img").count() == 0

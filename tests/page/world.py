@@ -86,11 +86,13 @@ def counters(seconds: int, tenants: int) -> dict[str, dict[Labels, int]]:
     }
     api: dict[Labels, int] = {("acme", "gpt-4o", "openai", "input"): round(3 * USD * share)}
     idle, used = round(25 * USD * share), sum(chat.values())
+    news = round(3e5 * share)  # tokens of a model that the price card does not know
     tokens: dict[Labels, int] = {labels: round(1e6 * share) for labels in (*chat, *api)}
     return {
         "tokencost_spend_usd_total": chat | api,
-        "tokencost_tokens_total": tokens | {("acme", "lab", "lab", "output"): 777},
-        "tokencost_unpriced_tokens_total": {("lab", "lab", "output"): 777},
+        "tokencost_tokens_total": tokens
+        | {("acme", "lab", "lab", "output"): 777, ("acme", "new", "openai", "input"): news},
+        "tokencost_unpriced_tokens_total": {("lab", "lab", "output"): 777, ("new", "openai", "input"): news},
         "tokencost_requests_total": {labels[:3]: round(12345 * share) for labels in chat},
         "tokencost_cost_usd_total": {("chat", "gpu"): used + idle + USD, ("openai", "api"): sum(api.values())},
         "tokencost_idle_cost_usd_total": {("chat",): idle, ("lab",): 0},

@@ -85,7 +85,7 @@ def test_the_scripts_make_no_markup_and_run_no_text(name: str) -> None:
 def test_every_id_the_scripts_use_is_on_the_page() -> None:
     ids = [attrs["id"] for _, attrs in PAGE_TAGS if "id" in attrs]
     assert len(ids) == len(set(ids))
-    used = {name for text in SCRIPTS.values() for name in re.findall(r'\b(?:at|put|guard)\("([a-z-]+)"', text)}
+    used = {name for text in SCRIPTS.values() for name in re.findall(r'\b(?:at|guard)\("([a-z-]+)"', text)}
     tables = {name for text in SCRIPTS.values() for name in re.findall(r'\bid: "([a-z]+)"', text)}
     linked = {str(attrs["href"])[1:] for tag, attrs in PAGE_TAGS if tag == "a" and str(attrs["href"]).startswith("#")}
     assert tables == linked == {"models", "tenants", "budgets", "pools", "books", "gpus", "targets"}

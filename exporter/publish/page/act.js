@@ -1,5 +1,6 @@
 // What somebody must do something about, in words. Nothing else on the page is red.
 import { trouble } from "./budgets.js";
+import { element } from "./dom.js";
 import { down, wrong } from "./fleet.js";
 import { known, span } from "./format.js";
 
@@ -31,11 +32,9 @@ export function drawAct(section, s) {
   section.hidden = !shown.length;
   while (list.children.length > shown.length) list.lastChild.remove();
   shown.forEach(([words, where], place) => {
-    const line = list.children[place] ?? list.appendChild(document.createElement("li"));
+    const line = list.children[place] ?? list.appendChild(element("li"));
     if (line.textContent === words) return;
-    const text = Object.assign(document.createElement(where ? "a" : "span"), { textContent: words });
-    if (where) text.href = `#${where}`;
-    line.replaceChildren(text);
+    line.replaceChildren(where ? element("a", { href: `#${where}` }, words) : words);
   });
   return found.length;
 }

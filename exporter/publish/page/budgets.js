@@ -48,7 +48,7 @@ function elapsed({ budget_period_start_timestamp_seconds: start, budget_period_e
 
 export const budgets = {
   id: "budgets", name: "budgets", of: (row) => `budget ${row.budget}`, sort: ["Used", -1],
-  key: (row) => row.budget, empty: "The config has no budgets.",
+  key: (row) => row.budget, empty: "The config has no budgets; they stand under the key budgets.",
   columns: [
     { label: "Budget", value: (row) => row.budget, sub: words },
     gauge("Spent", usd, "budget_spent_usd", "Nothing is known of this period yet."),

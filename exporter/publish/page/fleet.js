@@ -3,7 +3,7 @@ import {
   bytes, celsius, count, divide, joules, known, million, path, percent, seconds, sum, usd, usdPerMillion, watts, when,
 } from "./format.js";
 import { unlessApi } from "./money.js";
-import { hourly, metric, moved, total } from "./promql.js";
+import { hourly, metric, moved, priced, total } from "./promql.js";
 
 // A figure of the last hour: see history.py.
 function figure(label, format, name, query, why, more = {}) {
@@ -40,7 +40,7 @@ export const pools = {
     figure("Paid per hour", usd, "cost_usd_per_hour",
       (row, c) => hourly("cost_usd", c, ofPool(row)), "No price is known for it."),
     figure("Per million", usdPerMillion, "cost_usd_per_token",
-      (row, c) => `1e6 * ${moved("cost_usd", c, ofPool(row))} / ${moved("tokens", c, ofPool(row))}`,
+      (row, c) => `1e6 * ${moved("cost_usd", c, ofPool(row))} / ${priced(c, c.unpriced.has(row.pool), ofPool(row))}`,
       "No token with a price was served.", {
         title: "Paid, idle included, over all its tokens", spark: trend("cost_usd_per_token", 1e6),
         value: (row, c) => million(c.of(row)?.cost_usd_per_token?.value),

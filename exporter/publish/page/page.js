@@ -2,8 +2,9 @@
 // and are not trusted.
 import { drawAct } from "./act.js";
 import { budgets } from "./budgets.js";
+import { at, element, put } from "./dom.js";
 import { gpus, pools, targets } from "./fleet.js";
-import { duration, known, span, usd } from "./format.js";
+import { duration, known, span, sum, usd } from "./format.js";
 import { books, models, tenants } from "./money.js";
 import { listen } from "./query.js";
 import { Table } from "./table.js";
@@ -11,7 +12,6 @@ import { drawTiles } from "./tiles.js";
 
 const EVERY = 5, PATIENCE = 15, STALE = 30; // seconds: between polls, for an answer, that data may be old
 
-const at = (id) => document.getElementById(id);
 const TABLES = [models, tenants, budgets, pools, books, gpus, targets];
 const tables = TABLES.map((table) => new Table(table));
 const state = {
@@ -85,7 +85,7 @@ function draw() {
   if (!found.includes(state.window)) state.window = found[0] ?? "";
   choose(found);
   const c = context(s);
-  at("covered").textContent = `the last ${c.words}`;
+  put(at("covered"), `the last ${c.words}`);
   guard("totals", () => drawTiles(at("totals"), s, c));
   guard("act", () => (state.acts = drawAct(at("act"), s)));
   TABLES.forEach(({ id, rows }, place) => guard(id, () => tables[place].update(s[rows ?? id] ?? [], c)));
@@ -98,7 +98,8 @@ function context(s) {
   const covered = steps.reduce((a, b) => a + b, 0), minutes = Math.max(1, Math.round(covered / 60));
   return {
     now: s.time, window: state.window, spend: s.spend_usd, steps, span: `${minutes}m`,
-    words: minutes >= 60 ? "hour" : span(covered), total: steps.length ? total : undefined,
+    words: !covered || minutes >= 60 ? "hour" : span(covered), total: steps.length ? total : undefined,
+    unpriced: new Set(s.models.filter((row) => sum(row.unpriced_tokens) > 0).map((row) => row.pool)),
     of: ({ pool }) => (steps.length && Object.hasOwn(pools, pool) ? pools[pool] : undefined),
     unknown: steps.length ? "It is not among the pools whose last hour is kept." : "Watching has just begun.",
   };
@@ -122,19 +123,13 @@ function choose(found) {
   box.dataset.windows = found;
   while (box.children.length > 1) box.lastChild.remove();
   for (const name of found) {
-    const label = document.createElement("label"), input = document.createElement("input");
-    Object.assign(input, { type: "radio", name: "window", value: name, checked: name === state.window });
-    input.addEventListener("change", () => {
+    const onchange = () => {
       state.window = name;
       draw();
-    });
-    label.append(input, name);
-    box.append(label);
+    };
+    const radio = { type: "radio", name: "window", checked: name === state.window, onchange };
+    box.append(element("label", {}, element("input", radio), name));
   }
-}
-
-function put(id, text) {
-  if (at(id).textContent !== text) at(id).textContent = text;
 }
 
 // How old the data is, and whether anything is wrong with getting it.
@@ -143,7 +138,7 @@ function tell() {
   const old = s ? (performance.now() - state.received) / 1000 + state.behind : Infinity;
   const stale = s && old > Math.max(STALE, 4 * (state.gap || (state.history?.seconds.at(-1) || 0)));
   const up = s?.targets.filter((row) => row.up).length;
-  put("age", s ? `data ${span(old)} old, ${up} of ${s.targets.length} targets up` : "");
+  put(at("age"), s ? `data ${span(old)} old, ${up} of ${s.targets.length} targets up` : "");
   const time = s ? new Date(s.time * 1000).toLocaleString() : "", then = s ? `The numbers below are of ${time}.` : "";
   const [kind, words] =
     problem?.status === 503 ? ["waiting", problem.message]
@@ -152,7 +147,7 @@ function tell() {
     : stale ? ["stale", `The exporter answers, but has counted nothing since ${time}.`]
     : s ? ["live", ""] : ["loading", "Loading…"];
   document.body.dataset.state = kind;
-  put("state", words);
+  put(at("state"), words);
   const now = s?.live_spend_usd_per_hour?.[state.window];
   const mark = kind === "lost" || kind === "stale" ? "stale: " : state.acts ? `(${state.acts}) ` : "";
   document.title = known(now) ? `${mark}${usd.among([now])(now)}/h tokencost` : "tokencost";

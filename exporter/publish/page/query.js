@@ -1,16 +1,12 @@
 // A number on the page is a button: it opens its exact value, why it is undefined or what to know of it, and the PromQL
 // that gives it.
 
+import { at, element } from "./dom.js";
+
 const DASH = "—";
-const at = (id) => document.getElementById(id);
 const facts = new WeakMap();
 
-export function numberButton() {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "n";
-  return button;
-}
+export const numberButton = () => element("button", { type: "button", className: "n" });
 
 // fact: name (of what), text (undefined: a dash), exact, why (it is undefined), note (where it is not), query, act.
 export function setNumber(button, fact) {

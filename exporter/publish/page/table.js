@@ -1,20 +1,11 @@
 // A table that sorts, searches and shows its first rows. Nodes are kept from one update to the next, so that what is
 // focused, selected or hovered stays so.
+import { at, element, put } from "./dom.js";
 import { known } from "./format.js";
 import { numberButton, setNumber } from "./query.js";
 import { drawBar, drawing, drawSpark } from "./spark.js";
 
 const TOP = 15, MORE = 100;
-
-function element(tag, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
-function put(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
 
 // A word, or what to work out from the row.
 const say = (words, row, context) => (typeof words === "function" ? words(row, context) : words);
@@ -34,7 +25,7 @@ export class Table {
     this.body = element("tbody", { onkeydown: (event) => this.move(event) });
     this.body.addEventListener("focusin", ({ target }) => this.enterAt(target));
     this.table = element("table", { hidden: true }, element("thead", {}, element("tr", {}, ...this.heads)), this.body);
-    const section = document.getElementById(id);
+    const section = at(id);
     this.table.ariaLabel = section.querySelector("h2").textContent;
     section.append(this.tools, element("div", { className: "wide" }, this.table), this.more, this.none);
   }
@@ -99,7 +90,7 @@ export class Table {
     shown.forEach((row, place) => {
       const line = kept.get(this.key(row)) ?? this.line(row), there = body.children[place] ?? null;
       if (there !== line) body.insertBefore(line, there);
-      columns.forEach((column, at) => this.fillCell(line.children[at], column, row, formats[at]));
+      columns.forEach((column, cell) => this.fillCell(line.children[cell], column, row, formats[cell]));
     });
     if (document.activeElement !== focused && body.contains(focused)) focused.focus({ preventScroll: true });
     if (!body.querySelector('button[tabindex="0"]')) this.enterAt(body.querySelector("button"));

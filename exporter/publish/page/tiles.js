@@ -1,7 +1,8 @@
 // The big numbers: what the whole fleet costs, with the last hour of each and a smaller number below.
 import { scope } from "./budgets.js";
+import { element, put } from "./dom.js";
 import { count, known, million, percent, sum, usd, usdPerMillion } from "./format.js";
-import { hourly, metric, moved, total } from "./promql.js";
+import { hourly, metric, moved, priced, total } from "./promql.js";
 import { numberButton, setNumber } from "./query.js";
 import { drawing, drawSpark } from "./spark.js";
 
@@ -10,8 +11,6 @@ const month = ({ budgets }) => budgets.find((row) => {
   const { tenant, model_name, pool, period } = scope(row);
   return period === "month" && !tenant && !model_name && !pool && known(row.budget_spent_usd);
 });
-const tokens = (s, c) => s.models.some((row) => sum(row.unpriced_tokens) > 0)
-  ? `(${moved("tokens", c)} - ${moved("unpriced_tokens", c)})` : moved("tokens", c);
 function all(rows, name) {
   const values = rows.map((row) => row[name]).filter(known);
   return values.length ? sum(values) : undefined;
@@ -45,7 +44,7 @@ const TILES = [
   {
     name: "Per million tokens, all-in", format: usdPerMillion, figure: "cost_usd_per_token", scale: 1e6,
     value: (_, c) => million(c.total?.cost_usd_per_token?.value),
-    query: (s, c) => `1e6 * ${moved("cost_usd", c)} / ${tokens(s, c)}`,
+    query: (_, c) => `1e6 * ${moved("cost_usd", c)} / ${priced(c, c.unpriced.size)}`,
     why: (c) => (c.total ? "No token with a price was served." : c.unknown),
     note: (_, c) => `All that was paid, idle included, over all tokens that have a price: the last ${c.words}.`,
     below: {
@@ -76,17 +75,9 @@ const TILES = [
 ];
 
 function box() {
-  const [node, name, value, trend, below] = ["div", "dt", "dd", "dd", "dd"].map((tag) => document.createElement(tag));
-  value.append(numberButton());
-  trend.append(drawing("spark"));
-  below.className = "note";
-  below.append(numberButton(), document.createElement("span"));
-  node.append(name, value, trend, below);
-  return node;
-}
-
-function put(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const value = element("dd", {}, numberButton()), trend = element("dd", {}, drawing("spark"));
+  const below = element("dd", { className: "note" }, numberButton(), element("span"));
+  return element("div", {}, element("dt"), value, trend, below);
 }
 
 function fill(button, tile, name, s, c) {

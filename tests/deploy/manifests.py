@@ -56,7 +56,7 @@ def is_dashboard(found: Object) -> bool:
 
 
 def rule_files(root: Path = ROOT) -> list[Path]:
-    return sorted((root / "rules").glob("*.yml"))
+    return sorted((root / "rules").glob("tokencost-*.yml"))  # beside them: routes for Alertmanager
 
 
 def dashboard_files(root: Path = ROOT) -> list[Path]:
@@ -98,9 +98,10 @@ def dashboards(root: Path = ROOT) -> str:
 
 
 def object_name(path: Path) -> str:
-    """`tokencost-dashboard-` and the file's name, as Kubernetes spells names: the exporter has a ConfigMap too."""
+    """`tokencost-` and the file's name, as Kubernetes spells names; a dashboard says that it is one."""
     stem = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
-    return f"tokencost-dashboard-{stem.removeprefix('tokencost-')}"
+    kind = "dashboard-" if path.suffix == ".json" else ""
+    return f"tokencost-{kind}{stem.removeprefix('tokencost-')}"
 
 
 class _Dumper(yaml.SafeDumper):

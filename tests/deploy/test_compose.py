@@ -19,7 +19,7 @@ FILE = ROOT / "deploy" / "compose.yml"
 MOUNTED = FILE.parent / "compose"
 FILE_OF: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = FILE_OF["services"]
-MADE = {ROOT / "rules": "*.yml", ROOT / "grafana" / "dashboards": "*.json"}  # generated; empty until they are
+MADE = {ROOT / "rules": "tokencost-*.yml", ROOT / "grafana" / "dashboards": "*.json"}
 
 
 def test_the_compose_specification_knows_it() -> None:
@@ -52,7 +52,7 @@ def test_what_it_mounts_is_there(mount: str) -> None:
     assert rest.endswith(":ro")
     path = (FILE.parent / source).resolve()
     if path in MADE:
-        assert not path.exists() or list(path.glob(MADE[path]))
+        assert list(path.glob(MADE[path]))
     else:
         assert path.is_file()
 
@@ -81,7 +81,14 @@ def test_files_are_where_the_settings_say() -> None:
         argument.partition("=")[2] for name in ("prometheus", "alertmanager") for argument in SERVICES[name]["command"]
     ]
     paths = {path for path in settings if path.startswith("/")}
-    assert {rules.removesuffix("/*.yml"), provider["options"]["path"], *paths} <= targets
+    assert {rules.removesuffix("/tokencost-*.yml"), provider["options"]["path"], *paths} <= targets
+
+
+def test_alertmanager_holds_back_what_comes_with_the_rules() -> None:
+    ours, theirs = (
+        yaml.safe_load(path.read_text()) for path in (MOUNTED / "alertmanager.yml", ROOT / "rules" / "alertmanager.yml")
+    )
+    assert ours["inhibit_rules"] == theirs["inhibit_rules"]
 
 
 def test_services_find_each_other() -> None:

@@ -86,7 +86,7 @@ def test_new_rules_and_dashboards_need_no_more_than_make_manifests(tmp_path: Pat
     (tmp_path / manifests.DASHBOARDS).write_text(manifests.dashboards(tmp_path))
     made = render(tmp_path / "deploy" / "kubernetes" / "overlays" / "central")
     assert_whole(made, tmp_path)
-    assert {found["metadata"]["name"] for found in made} >= {"tokencost-burn", "tokencost-on-call-v2"}
+    assert {found["metadata"]["name"] for found in made} >= {"tokencost-burn", "tokencost-dashboard-on-call-v2"}
 
 
 def assert_whole(made: list[Object], root: Path) -> None:

@@ -6,13 +6,18 @@ have one beside them, and the rules, which a PrometheusRule wraps, are copied.
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.peers.install import PeerMissingError, ensure_kubectl
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -27,9 +32,30 @@ def golden(overlay: str) -> Path:
     return Path("tests", "deploy", "golden", f"{overlay}.yaml")
 
 
+OLDEST = (5, 0)  # the kustomize of kubectl 1.27; that of Debian 12 (1.20) does not know components
+
+
+@cache
+def kubectl() -> str:
+    """One that knows components: this machine's, else Debian's newest. Raises PeerMissingError."""
+    found = shutil.which("kubectl")
+    if found is None or _kustomize(found) < OLDEST:
+        found = str(ensure_kubectl())
+    if _kustomize(found) < OLDEST:
+        raise PeerMissingError(f"{found} is older than 1.27")
+    return found
+
+
+def _kustomize(program: str) -> tuple[int, ...]:
+    command = [program, "version", "--client", "--output=json"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    version = json.loads(said.stdout or "{}").get("kustomizeVersion", "")
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))
+
+
 def render(folder: Path) -> list[Object]:
     """The objects that `kubectl kustomize` makes of a folder."""
-    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([kubectl(), "kustomize", folder], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return objects(done.stdout)
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ import yaml
 from tests.conftest import require_peer
 from tests.deploy import manifests
 from tests.deploy.manifests import KUBERNETES, OVERLAYS, ROOT, Object, is_dashboard, render
+from tests.peers.install import PeerMissingError
 
-OLDEST = (5, 0)  # the kustomize of kubectl 1.27; that of Debian 12 (1.20) does not know components
 RULE_FILE = """\
 groups:
   - name: tokencost-burn
@@ -35,14 +34,12 @@ groups:
 @pytest.fixture
 def kubectl() -> None:
     """Where kubectl knows components."""
-    version = ""
-    if shutil.which("kubectl"):
-        said = subprocess.run(
-            ["kubectl", "version", "--client", "--output=json"], capture_output=True, text=True, check=False, timeout=60
-        )
-        version = json.loads(said.stdout or "{}").get("kustomizeVersion", "")
-    numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
-    require_peer(numbers >= OLDEST, f"kubectl 1.27 or newer (Debian 13: kubectl), its kustomize is {version or None}")
+    why = ""
+    try:
+        manifests.kubectl()
+    except PeerMissingError as error:
+        why = str(error)
+    require_peer(not why, f"kubectl 1.27 or newer: {why}")
 
 
 @pytest.mark.parametrize(

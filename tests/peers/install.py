@@ -1,8 +1,8 @@
-"""Fetches Debian's own `llama-server` into `.cache/llama/`, beside the system and not into it.
+"""Fetches Debian's own `llama-server` and `kubectl` into `.cache/`, beside the system and not into it.
 
-The packages are only in sid, so they come through a private apt state (own lists, own cache, sid as the only suite)
-from whatever mirror this machine's apt already uses, and are unpacked, never installed. sid moves; what was unpacked
-once is kept and used without a network from then on.
+The packages are only in sid (kubectl: too old elsewhere), so they come through a private apt state (own lists, own
+cache, sid as the only suite) from whatever mirror this machine's apt already uses, and are unpacked, never installed.
+sid moves; what was unpacked once is kept and used without a network from then on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "llama"
+KUBECTL = CACHE.with_name("kubectl")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = ["llama.cpp-tools", "libllama0", "libggml0", "libc6", "libgcc-s1", "libstdc++6", "libgomp1", "libssl3t64"]
 DEADLINE = 120  # seconds for each apt command: a slow mirror, not a dead one
@@ -45,15 +46,28 @@ class Llama:
 
 def ensure_llama(cache: Path = CACHE) -> Llama:
     """The unpacked `llama-server`, fetched when it is not there yet. Raises PeerMissingError."""
+    return _locate(_unpacked(cache, PACKAGES))
+
+
+def ensure_kubectl(cache: Path = KUBECTL) -> Path:
+    """The unpacked `kubectl`, which needs no library, fetched when it is not there yet. Raises PeerMissingError."""
+    program = _unpacked(cache, ["kubectl"]) / "usr/bin/kubectl"
+    if not program.exists():
+        raise PeerMissingError(f"sid's package is laid out differently now: no {program}")
+    return program
+
+
+def _unpacked(cache: Path, packages: Sequence[str]) -> Path:
+    """The root into which these packages are unpacked."""
     root = cache / "root"
     if not root.exists():
-        _fetch(cache)
+        _fetch(cache, packages)
         unpacking = cache / "root.unpacking"
         shutil.rmtree(unpacking, ignore_errors=True)
         for package in sorted((cache / "debs").glob("*.deb")):
             _run(["dpkg-deb", "--extract", str(package), str(unpacking)])
         unpacking.rename(root)  # last: a broken-off attempt leaves no root behind
-    return _locate(root)
+    return root
 
 
 def _locate(root: Path) -> Llama:
@@ -64,8 +78,8 @@ def _locate(root: Path) -> Llama:
     return Llama(server, loaders[0], loaders[0].parent)
 
 
-def _fetch(cache: Path) -> None:
-    """Download PACKAGES into `cache/debs`."""
+def _fetch(cache: Path, packages: Sequence[str]) -> None:
+    """Download them into `cache/debs`."""
     state, debs = cache / "apt", cache / "debs"
     for stale in (state, debs):
         shutil.rmtree(stale, ignore_errors=True)
@@ -87,7 +101,7 @@ def _fetch(cache: Path) -> None:
         f"--option=Dir::Cache={state / 'cache'}",
     ]
     _run([*apt, "update"])
-    _run([*apt, "download", *PACKAGES], folder=debs)
+    _run([*apt, "download", *(f"{package}/sid" for package in packages)], folder=debs)  # whatever is installed
     shutil.rmtree(state)
 
 

@@ -72,7 +72,7 @@ NVML = "nvml://localhost"  # the driver of this machine, as a target
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU, or one MIG instance of a GPU, as a source saw it. None: the device or the source does not say.
+    """One GPU, or one part of it (a MIG instance, an AMD partition), as a source saw it. None: nobody says.
 
     With MIG on, the GPU itself and each of its instances are entries of their own.
     """
@@ -99,7 +99,7 @@ class Gpu:
 class GpuReading:
     """What one good look at one source of GPUs said: all of its GPUs."""
 
-    target: str  # NVML, or the address of a dcgm-exporter
-    engine: str  # "nvml" or "dcgm"
+    target: str  # NVML, or the address of an exporter of GPUs
+    engine: str  # "nvml", or the name of that exporter in sources/gpus.py
     at: Instant
     gpus: tuple[Gpu, ...]

@@ -102,7 +102,7 @@ class BudgetBook:
         if self.trail:
             self.trail.remember((last_ns, self._before), now_ns)
         if spent := self._spent:
-            if spent.limit != self._limit or spent.amount < self._limit:
+            if spent.limit != self._limit:
                 spent.exhausted_ns, spent.limit = None, self._limit
             # One that is still to come is of a clock that was ahead.
             if spent.amount >= self._limit and (spent.exhausted_ns is None or spent.exhausted_ns > date_ns):

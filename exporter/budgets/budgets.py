@@ -149,10 +149,10 @@ class Budgets:
         """These changes did not reach the disk."""
         self._hours.undrain(changes.hours)
         self._forgotten |= changes.forgotten
-        for name, *moment in changes.moments:
+        for name, width, at, total in changes.moments:
             book = self._books.get(name)
-            if book and book.trail:
-                book.trail.unsaved.append((moment[0], moment[1], moment[2]))
+            if book and book.trail and at >= book.trail.oldest(width):
+                book.trail.unsaved.append((width, at, total))
 
     # -- what is published ------------------------------------------------------------------------------------------
 

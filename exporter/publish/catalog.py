@@ -115,7 +115,9 @@ CATALOG: tuple[Metric, ...] = (
         "What the budget counts; always 1. An empty label does not narrow it.",
     ),
     _gauge(
-        "gpus", (POOL,), "GPUs that a pool pays for, from the config or from NVML or DCGM; parts of one count as parts."
+        "gpus",
+        (POOL,),
+        "GPUs that a pool pays for, counted in the config or read from a source; parts of one count as parts.",
     ),
     _gauge("unpriced_gpus", (POOL,), "GPUs counted in a pool for which no price is known; they cost nothing here."),
     _gauge(

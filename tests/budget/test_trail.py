@@ -69,6 +69,7 @@ def test_steady_spend_is_told_exactly(window: int) -> None:
     for _ in range(2 * 7 * 24 * 60):
         told.tick(MINUTE, 6)
     assert told.trail.spent(window, told.now) == 6 * window // MINUTE
+    assert all(told.now - told.trail.oldest(width) <= span + 2 * width for width, span in LEVELS.items())
 
 
 def test_what_was_spent_while_nobody_looked_is_no_burst() -> None:

@@ -93,11 +93,11 @@ class World:
         else:
             self.books.undrain(changes)
 
-    def reload(self, *budgets: Mapping[str, Any], **more: Any) -> None:
+    def reload(self, *budgets: Mapping[str, Any], saved: bool = True, **more: Any) -> None:
         """SIGHUP with other budgets, and the tick that follows."""
         self.config = config(*budgets, **more)
         self.books.configure(self.config, self.instant())
-        self.tick(0)
+        self.tick(0, saved=saved)
 
     def run(self, until: int, every: int, tokens: int = 0, **who: str) -> None:
         """Spend and tick until that Unix time."""

@@ -51,6 +51,8 @@ def no_history(_scope: Scope, _since_hour: int) -> list[Past]:
 class Saved:
     """What the ledger held when it was opened; empty for a new one."""
 
+    ledger_id: str = ""  # the file's own, random, for as long as its counters go on; "": not known
+    began: int = 0  # Unix seconds at which its counters were zero; 0: not known
     accounts: dict[str, list[tuple[Labels, int]]] = field(default_factory=dict)  # family -> rows in order
     pools: dict[str, State] = field(default_factory=dict)
     targets: dict[str, State] = field(default_factory=dict)

@@ -36,6 +36,12 @@ INSERT INTO rolled SELECT account.id % {ROWS_PER_FAMILY}, value FROM account
 """,  # noqa: S608 - of our own constants
 )
 VERSION = len(_STEPS)
+# The file's own name, and when its counters began.
+IDENTITY = """
+CREATE TABLE IF NOT EXISTS ledger (id TEXT NOT NULL, began INTEGER NOT NULL) STRICT;
+INSERT INTO ledger SELECT lower(hex(randomblob(16))), CAST(strftime('%s', 'now') AS INTEGER)
+    WHERE NOT EXISTS (SELECT * FROM ledger)
+"""
 
 
 def version_of(db: sqlite3.Connection, path: str) -> int:

@@ -22,7 +22,7 @@ from exporter.errors import LedgerError
 from exporter.ledger import families as f
 from exporter.ledger import history
 from exporter.ledger.changes import Changes, Past, Saved, Scope
-from exporter.ledger.schema import ROWS_PER_FAMILY, VERSION, upgrade, version_of
+from exporter.ledger.schema import IDENTITY, ROWS_PER_FAMILY, VERSION, upgrade, version_of
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,8 @@ class Store:
             with self._transaction():  # a disk that cannot be written says so now
                 upgrade(db, self._path)
                 db.execute(f"PRAGMA user_version = {VERSION}")
+                for statement in IDENTITY.split(";"):  # a file from before there was one gets its own now
+                    db.execute(statement)
         except sqlite3.OperationalError as error:
             if _is_damage(error) or not self._has_tables():
                 raise
@@ -168,6 +170,8 @@ class Store:
             saved.history = self.history
         else:
             saved.rolled = {row: value for row, (_, value) in enumerate(saved.accounts.get(f.SPEND, ()))}
+        with suppress(sqlite3.OperationalError):  # a file from before, which cannot be written, has none
+            saved.ledger_id, saved.began = db.execute("SELECT id, began FROM ledger").fetchone() or ("", 0)
         saved.pools = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM pool")}
         saved.targets = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM target")}
         for number, target, series, raw in db.execute("SELECT id, target, series, raw FROM baseline"):

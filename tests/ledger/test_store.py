@@ -8,8 +8,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,46 @@ def test_memory_keeps_nothing() -> None:
     again = Store(":memory:")
     assert again.open().pools == {}
     again.close()
+
+
+def test_a_file_is_the_same_ledger_for_as_long_as_its_counters_go_on(tmp_path: Path) -> None:
+    def opened(name: str) -> tuple[str, int]:
+        store = reopened(tmp_path / name)
+        saved = store.open()
+        store.save(tick(0))
+        store.close()
+        return saved.ledger_id, saved.began
+
+    before = int(time.time())
+    first, began = opened("l.db")
+    assert len(first) == 32
+    assert before <= began <= time.time()
+    assert opened("l.db") == (first, began)
+    assert opened("other.db")[0] != first
+
+    damaged = bytearray((tmp_path / "l.db").read_bytes())
+    damaged[:100] = b"x" * 100
+    (tmp_path / "l.db").write_bytes(damaged)
+    assert opened("l.db")[0] != first, "its counters start again from zero"
+
+
+def test_a_file_from_before_it_had_an_identity_gets_one_if_it_can_be_written(tmp_path: Path) -> None:
+    store = reopened(tmp_path / "l.db")
+    store.open()
+    store.save(tick(0))
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "l.db")) as db:
+        db.execute("DROP TABLE ledger")
+    with files_end_at(0):
+        store = reopened(tmp_path / "l.db")
+        saved = store.open()
+        store.close()
+        assert (saved.ledger_id, saved.began, saved.pools) == ("", 0, {"p": {"tick": 0}})
+    store = reopened(tmp_path / "l.db")
+    identity = store.open().ledger_id
+    store.close()
+    assert identity
+    assert reopened(tmp_path / "l.db").open().ledger_id == identity
 
 
 WRITER = """

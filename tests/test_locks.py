@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock", "requirements-litellm.lock")
+SHIPPED = ("requirements.lock", "requirements-otlp.lock", "requirements-build.lock")
+LOCKS = (*SHIPPED, "requirements-dev.lock", "requirements-litellm.lock")
 PIN = re.compile(r"([a-z0-9-]+)==([\w.!]+)( ; [^\\]+)?( \\)?")  # `!` ends an epoch
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
@@ -30,9 +31,10 @@ def pins(lock: str) -> dict[str, set[str]]:
 
 def asked() -> Iterator[tuple[str, Requirement]]:
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = project["dependency-groups"]
+    groups, extras = project["dependency-groups"], project["project"]["optional-dependencies"]
     wanted = {
         "requirements.lock": project["project"]["dependencies"],
+        "requirements-otlp.lock": [*project["project"]["dependencies"], *extras["otlp"]],
         "requirements-build.lock": [*groups["build"], *project["build-system"]["requires"]],
         "requirements-litellm.lock": groups["litellm"],
         "requirements-dev.lock": [*project["project"]["dependencies"], *groups["build"], *groups["dev"]],
@@ -56,7 +58,7 @@ def test_what_is_asked_for_is_locked_at_a_version_that_will_do(lock: str, requir
     assert all(requirement.specifier.contains(Version(version)) for version in versions)
 
 
-@pytest.mark.parametrize("lock", LOCKS[:2])
+@pytest.mark.parametrize("lock", SHIPPED)
 def test_tests_run_on_the_versions_that_are_shipped(lock: str) -> None:
     development = pins("requirements-dev.lock")
     assert {name: development[name] for name in pins(lock)} == pins(lock)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from exporter.config.prices import GpuPrice, Kind, OwnedGpu
@@ -21,6 +23,7 @@ def disagreements(config: Config, today: date) -> Iterator[Mistake]:
     yield from unpriced(config, today)
     yield from unpriced_kinds(config, today)
     yield from unknown(config)
+    yield from not_installed(config)
 
 
 def twice(config: Config) -> Iterator[Mistake]:
@@ -124,3 +127,10 @@ def unknown(config: Config) -> Iterator[Mistake]:
     for index, budget in enumerate(config.budgets):
         if budget.pool and budget.pool not in pools | providers:
             yield ("budgets", index, "pool"), f"no pool or provider is called {budget.pool!r}", have
+
+
+def not_installed(config: Config, find: Callable[[str], object] = find_spec) -> Iterator[Mistake]:
+    """What the config asks for and the environment does not have: opentelemetry is an extra."""
+    if config.otlp and not (find("opentelemetry") and find("opentelemetry.sdk") and find("opentelemetry.proto")):
+        fix = "pip install 'tokencost-exporter[otlp]', or remove the key"
+        yield ("otlp",), "the packages for pushing are not installed", fix

@@ -63,6 +63,7 @@ PATTERNS = {
 
 EXAMPLES = {
     "count": "count: 4",
+    "endpoint": "endpoint: http://127.0.0.1:4318/v1/metrics",
     "endpoints": "endpoints: [{url: http://127.0.0.1:8000/metrics}]",
     "gpus": "gpus: {count: 4}",
     "limit_usd": "limit_usd: 5000",

@@ -98,7 +98,7 @@ class Target(Part):
         if self.basic_auth and self.bearer_token_file:
             yield ("bearer_token_file",), "two ways to log in: basic_auth too", "keep one of them"
         if self.tls and not self.target.startswith("https:"):
-            yield ("tls",), "tls for an address that is not https", "write https:// in url, or remove tls"
+            yield ("tls",), "tls for an address that is not https", "write https:// there, or remove tls"
 
 
 class Endpoint(Target):
@@ -310,6 +310,35 @@ class Budget(Part):
     pool: t.Name | None = Field(default=None, description="Only what is spent in this pool or at this provider.")
 
 
+class Otlp(Target):
+    """A receiver of OpenTelemetry's protocol (OTLP over HTTP, protobuf) to which the metrics are pushed as well."""
+
+    url: t.OtlpUrl = Field(
+        alias="endpoint", description="The whole address, such as `http://127.0.0.1:4318/v1/metrics`; omitted: no push."
+    )
+    headers_file: t.File | None = Field(
+        default=None, description="More HTTP headers, `Name: value` line by line; read at every push."
+    )
+    interval: t.Duration = Field(default=MINUTE, description="How often the last tick is pushed.")
+    timeout: t.Duration = Field(
+        default_factory=lambda data: min(10 * SECOND, data["interval"]),
+        description="How long one request may take, at most the interval.",
+        json_schema_extra={"default": "10s"},
+    )
+    resource: dict[t.Value, t.Value] = Field(
+        default={},
+        description="Resource attributes, such as `{service.name: tokencost-exporter}`; they win over those of "
+        "OTEL_RESOURCE_ATTRIBUTES.",
+    )
+
+    def disagreements(self) -> Iterator[Mistake]:
+        yield from Target.disagreements(self)
+        if self.timeout > self.interval:
+            longest = format_duration(self.interval)
+            wrong = f"the timeout {format_duration(self.timeout)} is longer than the interval {longest}"
+            yield ("timeout",), wrong, f"write at most {longest}"
+
+
 class Config(Part):
     """The configuration of tokencost-exporter."""
 
@@ -320,6 +349,7 @@ class Config(Part):
     gateways: tuple[Gateway, ...] = ()
     tenants: Tenants = Field(default_factory=Tenants)
     budgets: tuple[Budget, ...] = ()
+    otlp: Otlp | None = None
 
     def disagreements(self) -> Iterator[Mistake]:
         if not self.pools and not self.gateways:

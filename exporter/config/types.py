@@ -111,6 +111,12 @@ def _url(value: str) -> str:
     return value
 
 
+def _otlp_url(value: str) -> str:
+    for wrong, fix in check_url(value, "http://127.0.0.1:4318/v1/metrics"):
+        raise refuse([((), wrong, fix)])
+    return value
+
+
 def _absolute(value: str, info: ValidationInfo) -> str:
     """Relative to the config file's folder, which load() passes as the context."""
     return str(Path(info.context or ".", value).absolute())
@@ -238,6 +244,7 @@ Value = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=TE
 Tenant = Annotated[Value, AfterValidator(_tenant)]
 Username = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=USERNAME_PATTERN)]
 Url = Annotated[Text, AfterValidator(_url)]
+OtlpUrl = Annotated[Text, AfterValidator(_otlp_url)]
 File = Annotated[Text, AfterValidator(_absolute)]
 Zone = Annotated[Value, AfterValidator(_zone)]
 Regex = Annotated[Value, AfterValidator(_pattern)]

@@ -14,9 +14,9 @@ METADATA = frozenset({"metadata.google.internal", "metadata.goog", "instance-dat
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
 
 
-def check_url(url: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with it and what would be right. Never shows the address: it may hold a password."""
-    example = "write it as http://127.0.0.1:8000/metrics"
+def check_url(url: str, page: str = "http://127.0.0.1:8000/metrics") -> Iterator[tuple[str, str]]:
+    """What is wrong with it and what would be right, such as `page`. Never shows the address: it may hold secrets."""
+    example = f"write it as {page}"
     if re.search(r"[\s\\]", url):
         yield "the address holds a space or a backslash", example
         return
@@ -36,7 +36,7 @@ def check_url(url: str) -> Iterator[tuple[str, str]]:
     elif is_metadata(host, address):
         yield "the host is link-local: a cloud's metadata service, not an engine", "write the engine's own address"
     elif not parts.path:
-        yield "the address has no path", "add it, usually /metrics"
+        yield "the address has no path", f"add it, usually {urlsplit(page).path}"
     elif "#" in url:
         yield "the address holds a fragment", "remove # and what follows it"
 

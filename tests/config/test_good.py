@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.config.checks import not_installed
 from exporter.config.load import load
 from exporter.config.prices import GpuPrice, OwnedGpu
-from exporter.config.schema import Config, Endpoint, ExportedGpus, NvmlGpus, StaticGpus, Weights
+from exporter.config.schema import Config, Endpoint, ExportedGpus, NvmlGpus, Otlp, StaticGpus, Weights
 from exporter.config.types import DAY, HOUR, MINUTE, MS, SECOND, duration, format_duration
 from exporter.errors import ConfigError
 
@@ -70,6 +71,7 @@ DEFAULTS: dict[str, Any] = {
     "tenants.known": (),
     "tenants.aliases": {},
     "budgets": (),
+    "otlp": None,
 }
 
 
@@ -116,6 +118,32 @@ def test_file_names_are_relative_to_the_config_file(full: Config) -> None:
     assert first.tls
     assert (first.tls.ca_file, first.tls.key_file) == ("/etc/ssl/ca.pem", str(GOOD / "client.key"))
     assert second.bearer_token_file == str(GOOD / "secrets" / "token")
+
+
+def test_a_receiver_is_an_address_with_secrets_in_files_beside_the_config(full: Config) -> None:
+    assert full.otlp
+    assert full.otlp.target == "https://collector.example:4318/v1/metrics"
+    assert full.otlp.headers_file == str(GOOD / "secrets" / "headers")
+    assert (full.otlp.interval, full.otlp.timeout) == (30 * SECOND, 2 * SECOND)
+    assert full.otlp.resource == {"service.name": "cost", "deployment.environment.name": "prod"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "interval", "timeout"), [({}, MINUTE, 10 * SECOND), ({"interval": "5s"}, *[5 * SECOND] * 2)]
+)
+def test_a_push_a_minute_and_ten_seconds_for_a_request(keys: dict[str, str], interval: int, timeout: int) -> None:
+    otlp = Otlp.model_validate({"endpoint": "http://c:4318/v1/metrics", **keys})
+    assert (otlp.interval, otlp.timeout, otlp.resource) == (interval, timeout, {})
+
+
+def test_pushing_needs_packages_that_not_everybody_installs(full: Config, smallest: Config) -> None:
+    needed = {"opentelemetry", "opentelemetry.sdk", "opentelemetry.proto"}
+    for lacking in needed:
+        (mistake,) = not_installed(full, (needed - {lacking}).__contains__)
+        assert mistake[0] == ("otlp",)
+        assert "tokencost-exporter[otlp]" in mistake[2]
+    assert list(not_installed(smallest, lambda _: None)) == []
+    assert list(not_installed(full)) == []
 
 
 @pytest.mark.parametrize(

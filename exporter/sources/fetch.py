@@ -1,4 +1,4 @@
-"""One HTTP GET with nothing left open: time, size, encoding, redirects and credentials are all bounded.
+"""One HTTP request with nothing left open: time, size, encoding, redirects and credentials are all bounded.
 
 A target that misbehaves costs one ScrapeError. Its text says what happened and holds no query and no secret.
 """
@@ -10,10 +10,11 @@ import os
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 from isal import isal_zlib
@@ -37,6 +38,18 @@ HEADERS = {
     "Accept-Encoding": "identity",  # within a cluster, compression costs more than it saves
     "User-Agent": f"tokencost-exporter/{__version__}",
 }
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said to a POST. It may repeat what it was sent: none of it is fit to be shown."""
+
+    status: int
+    retry_after: str  # the header; "" where there is none
+    body: bytes  # decoded; empty where the status is not 2xx: then it is not read
 
 
 class Fetcher:
@@ -71,9 +84,20 @@ class Fetcher:
         Raises ScrapeError: timeout, connect, tls, credentials, status, redirect, encoding, too_large, truncated or
         invalid (not HTTP).
         """
+        return await self._bounded(target, self._get(target))
+
+    async def post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send a body; a redirect is an answer like any other. The target's own credentials win over `headers`.
+
+        Raises ScrapeError as `get` does, but for status and redirect.
+        """
+        return await self._bounded(target, self._post(target, body, headers))
+
+    async def _bounded(self, target: Target, work: Coroutine[Any, Any, T]) -> T:
+        """Within the target's time; whatever the network does wrong becomes a ScrapeError."""
         try:
             async with asyncio.timeout(target.timeout_ns / NS):
-                return await self._get(target)
+                return await work
         except TimeoutError:
             reason, what = Reason.TIMEOUT, f"no complete answer within {target.timeout_ns / NS:g} s"
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
@@ -104,6 +128,19 @@ class Fetcher:
                 async with AsyncExitStack() as turn:
                     return await self._body(target, response, turn)
         raise ScrapeError(Reason.REDIRECT, f"{target.name}: more than {REDIRECTS} redirects")
+
+    async def _post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
+        if self._session is None:
+            raise RuntimeError("the fetcher is not open")
+        sent = {**headers, **_authorization(target)}
+        tls = self._context(target) if target.tls else True
+        async with (
+            self._session.post(URL(target.url), data=body, headers=sent, ssl=tls, allow_redirects=False) as response,
+            AsyncExitStack() as turn,
+        ):
+            good = 200 <= response.status < 300
+            said = await self._body(target, response, turn) if good else b""
+            return Answer(response.status, response.headers.get("Retry-After", ""), said)
 
     async def _body(self, target: Target, response: aiohttp.ClientResponse, turn: AsyncExitStack) -> bytes:
         """The whole body, decoded. Neither the bytes received nor the bytes they decode to pass the limit. `turn` is

@@ -118,6 +118,22 @@ def _scraped(
     )
 
 
+def receiver(at: schema.Otlp, max_answer_bytes: int) -> Target:
+    """Where metrics are pushed to: an address like those that are read."""
+    return Target(
+        name=at.target,
+        url=at.url,
+        pool="",
+        engine="otlp",
+        role=ANY,
+        interval_ns=at.interval,
+        timeout_ns=at.timeout,
+        max_body_bytes=max_answer_bytes,
+        auth=_auth(at),
+        tls=_tls(at),
+    )
+
+
 def _auth(endpoint: schema.Target) -> Basic | Bearer | None:
     if endpoint.basic_auth:
         return Basic(endpoint.basic_auth.username, Path(endpoint.basic_auth.password_file))

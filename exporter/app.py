@@ -31,6 +31,7 @@ from exporter.health import Health
 from exporter.ledger.changes import Changes
 from exporter.ledger.store import Store
 from exporter.pricing.catalog import Catalog
+from exporter.publish.otlp import Pusher
 from exporter.publish.runtime import Runtime
 from exporter.publish.server import Server, Site
 from exporter.publish.snapshot import Snapshot
@@ -108,11 +109,14 @@ class App:
             await self._load_catalog(self._config)
             self._books = Books(self._config, saved, self._clock.now(), self._catalog)
             self._health.configure(targets(self._config))
+            self._pusher = Pusher(self._site, self._clock, self._books.count, saved)
+            self._pusher.configure(self._config.otlp)
             try:
                 await self._serve()
             finally:
                 async with self._tick_lock:
                     await self._tick()
+                await self._pusher.flush()
                 if self._nvml:
                     await self._nvml.close()
                 await server.stop()
@@ -127,8 +131,10 @@ class App:
             self._serving.set()
             self._tasks.create_task(self._tick_for_ever(), name="tick")
             hang_ups = self._tasks.create_task(self._reload_on_signal(), name="reload on SIGHUP")
+            pushes = self._tasks.create_task(self._pusher.run(), name="push to OTLP")
             await self._stop.wait()
             hang_ups.cancel()
+            pushes.cancel()
             for task in self._pollers.values():
                 task.cancel()
 
@@ -147,6 +153,7 @@ class App:
             self._books.configure(config, now)
             self._config = config
             self._health.configure(targets(config))
+            self._pusher.configure(config.otlp)
             self._reloaded = (True, now.wall_ns / NS)
             self._start_pollers()
             await self._tick()
@@ -234,7 +241,8 @@ class App:
             if self._save_works:
                 log.warning("cannot save the ledger: serving from memory, trying again", extra={"error": error})
             self._save_works = False
-        self._site.rendered, self._site.snapshot = await self._in_worker(self._render, now, health, statuses)
+        self._site.rendered, snapshot = await self._in_worker(self._render, now, health, statuses)
+        self._site.snapshot, self._site.view = snapshot, snapshot.view
         self._site.ready = self._site.ready or ready
 
     def _book(self, found: Collected) -> Changes:

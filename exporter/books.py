@@ -116,6 +116,10 @@ class Books:
         """Count a transaction that did not reach the disk."""
         self._events[f.SAVE_FAILURES, ()] += 1
 
+    def count(self, family: str, labels: Labels = (), times: int = 1) -> None:
+        """Count what happened to this process itself, with the next tick; 0 times opens the account."""
+        self._events[family, labels] += times
+
     # -- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from importlib.util import find_spec
-from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from exporter.config.prices import GpuPrice, Kind, OwnedGpu

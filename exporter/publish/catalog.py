@@ -208,6 +208,8 @@ CATALOG: tuple[Metric, ...] = (
         "ledger_last_save_timestamp_seconds", (), "Unix time of the last save of the ledger. Absent before the first."
     ),
     _counter("ledger_save_failures", (), "Saves of the ledger that failed; the books live on in memory meanwhile."),
+    _counter("otlp_pushes", (), "Pushes of these metrics to an OTLP receiver that were tried. Absent without otlp."),
+    _counter("otlp_push_failures", ("reason",), "Pushes that a receiver did not get or did not take whole, by reason."),
     _gauge("config_last_reload_successful", (), "1 if the last load of the config succeeded, else 0."),
     _gauge("config_last_reload_success_timestamp_seconds", (), "Unix time of the last good load of the config."),
     _gauge("build_info", ("version", "revision", "python"), "The running program; always 1."),

@@ -22,6 +22,7 @@ from exporter.errors import StartError, TokencostError
 from exporter.publish.answer import Answer
 from exporter.publish.history import History
 from exporter.publish.negotiation import CONTENT_TYPES, format_for, gzip_for
+from exporter.publish.view import View
 from exporter.publish.writer import Rendered
 
 MAX_CONNECTIONS = 256  # a Prometheus pair, probes and some browsers need a dozen
@@ -52,6 +53,7 @@ class Site:
 
     rendered: Rendered | None = None
     snapshot: Answer | None = None
+    view: View | None = None  # the numbers of the snapshot, for who pushes them
     history: History = field(default_factory=History)
     ready: bool = False
 

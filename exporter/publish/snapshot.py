@@ -112,11 +112,11 @@ class Snapshot(Answer):
     0.3 ms, and nothing can be seen here that is not yet saved.
     """
 
-    __slots__ = ()
+    __slots__ = ("view",)
 
     def __init__(self, view: View) -> None:
         frozen = {name: Family(name, family.labels, family.values.copy()) for name, family in view.counters.items()}
-        view = replace(view, counters=frozen)
+        self.view = view = replace(view, counters=frozen)
         super().__init__(f"{view.started.wall_ns:x}-{view.at.monotonic_ns:x}", lambda: orjson.dumps(snapshot(view)))
 
 
@@ -151,13 +151,14 @@ def _sums(view: View, metric: Metric, labels: tuple[str, ...]) -> dict[Labels, f
     """The metric summed over all labels but those, in their order; integers where the books count whole things."""
     places = [metric.labels.index(label) for label in labels]
     sums: dict[Labels, float] = {}
-    for value, own in _values(view, metric):
+    for value, own in values(view, metric):
         key = tuple([own[place] for place in places])
         sums[key] = sums.get(key, 0) + value
     return {key: exposed(value, metric.scale) for key, value in sums.items()}
 
 
-def _values(view: View, metric: Metric) -> Iterator[tuple[float, Labels]]:
+def values(view: View, metric: Metric) -> Iterator[tuple[float, Labels]]:
+    """What the view has of that metric, in the units of the books; what is no number is left out."""
     if metric.type == "gauge":
         gauges = view.gauges.get(metric.name, {})
         return ((value, labels) for labels, value in gauges.items() if math.isfinite(value))

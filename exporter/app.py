@@ -15,7 +15,6 @@ import signal
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -24,9 +23,8 @@ from exporter import __version__
 from exporter.books import Books, Collected
 from exporter.books import Published as Gauges
 from exporter.clock import Clock
-from exporter.config.load import load
 from exporter.config.schema import Config
-from exporter.errors import ConfigError, LedgerError, ScrapeError
+from exporter.errors import LedgerError, ScrapeError
 from exporter.health import Health
 from exporter.ledger.changes import Changes
 from exporter.ledger.store import Store
@@ -38,6 +36,7 @@ from exporter.publish.snapshot import Snapshot
 from exporter.publish.view import TargetStatus, View
 from exporter.publish.writer import Exposition, Rendered
 from exporter.records import NS, GpuReading, Instant, Reading
+from exporter.reloads import Reloads
 from exporter.sources.fetch import Fetcher
 from exporter.sources.look import look_at
 from exporter.sources.nvml import Nvml
@@ -59,6 +58,7 @@ class Options:
     telemetry_path: str = "/metrics"
     storage_path: str = "data/ledger.db"
     enable_lifecycle: bool = False
+    auto_reload: bool = False
 
 
 class App:
@@ -70,7 +70,6 @@ class App:
         self._clock = clock
         self._started = clock.now()
         self._stop = asyncio.Event()
-        self._hung_up = asyncio.Event()  # SIGHUP came
         self._reconfigured = asyncio.Event()  # the interval may be another one
         self._tick_lock = asyncio.Lock()
         self._serving = asyncio.Event()  # there are books and pollers
@@ -82,10 +81,10 @@ class App:
         self._site = Site()
         self._exposition = Exposition(Runtime().block)
         self._store = Store(options.storage_path)
+        self._reloads = Reloads(options.config_file, self._swap, clock)
         # One worker, so that whatever touches the ledger or the page happens in order, even after a cancellation.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._saved_at: float | None = None  # Unix seconds of the last transaction
-        self._reloaded = (True, self._started.wall_ns / NS)  # the last reload worked; when one last did
         self._save_works = True
 
     def stop(self) -> None:
@@ -99,7 +98,7 @@ class App:
         server = Server(
             self._site,
             telemetry_path=self._options.telemetry_path,
-            reload=self.reload if self._options.enable_lifecycle else None,
+            reload=self._reloads.reload if self._options.enable_lifecycle else None,
         )
         try:
             address = await server.start(self._options.listen_address)
@@ -130,35 +129,29 @@ class App:
             self._start_pollers()
             self._serving.set()
             self._tasks.create_task(self._tick_for_ever(), name="tick")
-            hang_ups = self._tasks.create_task(self._reload_on_signal(), name="reload on SIGHUP")
-            pushes = self._tasks.create_task(self._pusher.run(), name="push to OTLP")
+            others = [
+                self._tasks.create_task(self._reloads.run(), name="reload when asked"),
+                self._tasks.create_task(self._pusher.run(), name="push to OTLP"),
+            ]
+            if self._options.auto_reload:
+                others.append(self._tasks.create_task(self._reloads.watch(), name="watch the config"))
             await self._stop.wait()
-            hang_ups.cancel()
-            pushes.cancel()
-            for task in self._pollers.values():
+            for task in (*others, *self._pollers.values()):
                 task.cancel()
 
-    async def reload(self) -> None:
-        """Read the config again and swap to it; ConfigError leaves the old one at work."""
+    async def _swap(self, config: Config) -> None:
+        """From now on that config holds, for what was counted too: nothing is counted twice, and nothing is lost."""
         await self._serving.wait()  # asked for while the program starts
-        try:
-            today = datetime.fromtimestamp(self._clock.now().wall_ns / NS, UTC).date()
-            config = await asyncio.to_thread(load, self._options.config_file, today=today)
-        except ConfigError:
-            self._reloaded = (False, self._reloaded[1])
-            raise
         await self._load_catalog(config)
         async with self._tick_lock:
-            now = self._clock.now()
-            self._books.configure(config, now)
+            await self._tick()  # off the loop, so that what is left to book on it is little
+            self._books.configure(config, self._clock.now())
             self._config = config
             self._health.configure(targets(config))
             self._pusher.configure(config.otlp)
-            self._reloaded = (True, now.wall_ns / NS)
             self._start_pollers()
             await self._tick()
             self._reconfigured.set()
-        log.info("config reloaded", extra={"file": str(self._options.config_file)})
 
     async def _load_catalog(self, config: Config) -> None:
         """Where API models may need it, import the price catalog: tenths of a second, so not on the loop."""
@@ -256,11 +249,9 @@ class App:
         return self._exposition.update(view), Snapshot(view)
 
     def _own_gauges(self) -> Gauges:
-        gauges: Gauges = {}
+        gauges = self._reloads.gauges()
         if self._saved_at is not None:
             gauges["tokencost_ledger_last_save_timestamp_seconds"] = {(): self._saved_at}
-        gauges["tokencost_config_last_reload_successful"] = {(): float(self._reloaded[0])}
-        gauges["tokencost_config_last_reload_success_timestamp_seconds"] = {(): self._reloaded[1]}
         build = (__version__, os.environ.get("TOKENCOST_REVISION", ""), platform.python_version())
         gauges["tokencost_build_info"] = {build: 1.0}
         return gauges
@@ -274,17 +265,7 @@ class App:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
-
-    async def _reload_on_signal(self) -> None:
-        while True:
-            await self._hung_up.wait()
-            self._hung_up.clear()
-            try:
-                await self.reload()
-            except ConfigError as error:
-                for problem in error.problems:
-                    log.warning("config not reloaded, the old one still serves", extra={"problem": problem})
+        loop.add_signal_handler(signal.SIGHUP, self._reloads.ask)
 
 
 async def _first(*waits: Coroutine[Any, Any, object]) -> None:

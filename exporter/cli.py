@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     flag("--config.file", dest="config_file", type=Path, default=Path("tokencost.yml"), metavar="FILE")
     flag("--config.check", dest="config_check", action="store_true", help="print every error of the config and exit")
+    flag(
+        "--config.enable-auto-reload", dest="auto_reload", action="store_true", help="reload when the file has changed"
+    )
     flag("--web.listen-address", dest="listen_address", metavar="HOST:PORT", help="default :9742; port 0: a free one")
     flag("--web.telemetry-path", dest="telemetry_path", default="/metrics", metavar="PATH")
     flag("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
@@ -118,6 +121,7 @@ def _options(args: argparse.Namespace) -> Options:
         telemetry_path=args.telemetry_path,
         storage_path=args.storage_path,
         enable_lifecycle=args.lifecycle,
+        auto_reload=args.auto_reload,
     )
 
 

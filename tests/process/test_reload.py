@@ -29,7 +29,7 @@ async def reload(running: Running, folder: Path, new: dict[str, Any], how: str, 
     running.program.process.send_signal(signal.SIGHUP)
 
     async def told() -> bool:
-        said = [event for event in running.events()[seen:] if event["logger"] == "exporter.app"]
+        said = [event for event in running.events()[seen:] if event["logger"] == "exporter.reloads"]
         assert all(bool(refused) == (event["level"] == "warning") for event in said)
         return any(refused in event.get("problem", "") for event in said)
 

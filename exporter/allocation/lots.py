@@ -8,8 +8,11 @@ what is older than the horizon is taken to be unused. What is queued is the pool
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum, auto
+from operator import attrgetter
+
+_STEPS = 60  # what is queued is kept in at most so many steps of the horizon, however short the ticks are
 
 
 class Seen(Enum):
@@ -49,6 +52,7 @@ class Lot:
 
 
 NOTHING = Lot(0, 0, 0, priced=False)
+as_row = attrgetter(*(each.name for each in fields(Lot)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,11 @@ class Lots:
 
     def settle(self, lot: Lot, seen: Seen) -> Settled:
         """Queue this tick's lot, then decide what can be decided."""
-        self.queue.append(lot)
+        step = max(1, self.horizon_ns // _STEPS)
+        if self.queue and self.queue[-1].at_ns // step == lot.at_ns // step:
+            self.queue[-1] += lot
+        else:
+            self.queue.append(lot)
         if seen is Seen.USED:
             return Settled(active=self.flush())
         if seen is Seen.QUIET:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Self
 
@@ -13,7 +13,7 @@ from exporter.allocation.claims import Claims
 from exporter.allocation.fitted import Rates
 from exporter.allocation.fitting import Fitting, Part
 from exporter.allocation.gputime import GpuTime
-from exporter.allocation.lots import Lot, Lots, Seen
+from exporter.allocation.lots import Lot, Lots, Seen, as_row
 from exporter.allocation.split import COMPUTE_TIME, FITTED, WEIGHTS, Shares, divide, shares, timed_units, weight_shares
 from exporter.allocation.supply import Accrued, Supply
 from exporter.columns import Columns, merge, nonzero, sums, together
@@ -91,7 +91,7 @@ class PoolBook:
             "clock_ns": self._clock_ns,
             "carry": self.supply.carry,
             "gaps": self.gaps,
-            "lots": [astuple(lot) for lot in self.lots.queue],
+            "lots": [as_row(lot) for lot in self.lots.queue],
             "claims": self.claims.state(),
         }
 

@@ -28,6 +28,7 @@ from exporter.errors import LedgerError, ScrapeError
 from exporter.health import Health
 from exporter.ledger.changes import Changes
 from exporter.ledger.store import Store
+from exporter.metering.meter import Measured
 from exporter.pricing.catalog import Catalog
 from exporter.publish.otlp import Pusher
 from exporter.publish.runtime import Runtime
@@ -44,6 +45,8 @@ from exporter.sources.poller import Poller, spread
 from exporter.sources.target import Target, targets
 
 log = logging.getLogger(__name__)
+
+MANY = 2_000  # series of a page that are not metered on the loop: a microsecond or two each
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,6 +87,8 @@ class App:
         self._reloads = Reloads(options.config_file, self._swap, clock)
         # One worker, so that whatever touches the ledger or the page happens in order, even after a cancellation.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        # One for all meters, so that what a cancelled scrape left running ends before the target's next one begins.
+        self._meter = ThreadPoolExecutor(1, thread_name_prefix="meter")
         self._saved_at: float | None = None  # Unix seconds of the last transaction
         self._save_works = True
 
@@ -122,6 +127,7 @@ class App:
         finally:
             await self._in_worker(self._store.close)
             self._worker.shutdown()
+            self._meter.shutdown()
         log.info("stopped", extra={"ledger": self._options.storage_path})
 
     async def _serve(self) -> None:
@@ -161,15 +167,19 @@ class App:
 
     # -- sources ----------------------------------------------------------------------------------------------------
 
-    def good(self, reading: Reading | GpuReading, seconds: float) -> None:
-        """A poller read a source (Sink)."""
+    async def good(self, reading: Reading | GpuReading, seconds: float) -> None:
+        """A poller read a source (Sink). Cancelled while much is worked out, it changes nothing."""
         if isinstance(reading, Reading):
-            self._books.observe(reading)
+            many = len(reading.samples) > MANY
+            self._books.observe(reading, await self._measure(reading) if many else None)
         else:
             for refusal in self._books.observe_gpus(reading):
                 log.error("%s", refusal)
         self._health.good(reading.target, reading.engine, reading.at, seconds)
         self._note_tried()
+
+    async def _measure(self, reading: Reading) -> Measured | None:
+        return await asyncio.get_running_loop().run_in_executor(self._meter, self._books.measure, reading)
 
     def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None:  # noqa: ARG002 - Sink
         """A poller could not read a source (Sink)."""

@@ -1,6 +1,6 @@
 """The books of the whole process: readings in, one exact tick at a time out. Pure: told the time, never asks.
 
-Between ticks only meters change. `collect` takes what they have, quickly; `book` accrues every pool's cost, settles who
+Between ticks only meters change, with each reading that `observe` takes. `collect` takes what they have, quickly; `book` accrues every pool's cost, settles who
 used it, prices what went to providers and books it all to the accounts; `drain` says what the ledger must write and
 `gauges` what is published. Nothing here awaits, and all but collecting may run in a worker thread.
 """
@@ -27,6 +27,7 @@ from exporter.ledger import families as f
 from exporter.ledger.accounts import Family, Labels
 from exporter.ledger.changes import Changes, Saved, State
 from exporter.live import Live
+from exporter.metering.meter import Measured
 from exporter.metering.meters import Meters
 from exporter.metering.usage import Gauges, Usage
 from exporter.posting import Posting
@@ -90,10 +91,16 @@ class Books:
 
     # -- readings ---------------------------------------------------------------------------------------------------
 
-    def observe(self, reading: Reading) -> None:
-        """Take one good scrape. ScrapeError, with nothing changed, when it cannot be this target's next page."""
+    def measure(self, reading: Reading) -> Measured | None:
+        """Work out what a good scrape says, for `observe` to take; of many series this takes a while. It changes nothing
+        that anything else here looks at: it may run in a worker thread, one at a time. ScrapeError as of `observe`."""
+        return self._meters.measure(reading)
+
+    def observe(self, reading: Reading, measured: Measured | None = None) -> None:
+        """Take one good scrape. What was measured of it saves working it out, unless something came between.
+        ScrapeError, with nothing changed, when it cannot be this target's next page."""
         news = reading.target not in self._meters.answered
-        if not self._meters.observe(reading):
+        if not self._meters.observe(reading, measured):
             return  # a scrape that was under way when a reload dropped its target
         if news and reading.process_start is not None:
             self._proofs.append((self._roster.owner(reading.target), reading.process_start))

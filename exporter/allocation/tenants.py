@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Lock
 
 from exporter.config.schema import Pool, Tenants
 from exporter.metering.labels import given, safe
@@ -19,15 +20,19 @@ class Admission:
         self._aliases = config.aliases
         self._always = _RESERVED | {config.aliases.get(name, name) for name in (*config.known, *configured)}
         self._admitted = set(admitted) - self._always
+        self._lock = Lock()  # large pages are metered in a worker thread
 
     def admit(self, name: str) -> str:
         """The name to book under: the tenant's own, or `_other` when the bound is reached."""
         if name in self._always or name in self._admitted:
             return name
-        if len(self._admitted) + len(self._always - _RESERVED) >= self._limit:
-            return OTHER
-        self._admitted.add(name)
-        return name
+        with self._lock:
+            if name in self._admitted:
+                return name
+            if len(self._admitted) + len(self._always - _RESERVED) >= self._limit:
+                return OTHER
+            self._admitted.add(name)
+            return name
 
     def of_pool(self, pool: Pool) -> Callable[[Series], str]:
         """How to tell whose a series of that pool is."""

@@ -71,6 +71,21 @@ class _Growth:
         return left
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One reading worked out against one state of its meter, and not yet taken."""
+
+    meter: Meter
+    reading: Reading
+    growth: _Growth
+    owed: Owed
+    afresh: bool  # its process is another one, or stands for one: what was known before is dropped
+    restarted: bool
+    same: bool  # the process of the last reading
+    router: Router  # with these and what was last seen it was worked out
+    last: Instant | None
+
+
 class Meter:
     """The public attributes are what the ledger keeps; they change only when a reading is accepted whole."""
 
@@ -118,22 +133,28 @@ class Meter:
 
     def observe(self, reading: Reading) -> None:
         """Take one reading. Raises ScrapeError, and changes nothing, when the page cannot be this target's next one."""
+        self.accept(self.measure(reading))
+
+    def measure(self, reading: Reading) -> Measured:
+        """Work out what a reading says, and leave it to `accept` to take it: this may run in a worker thread, one at a
+        time. Raises ScrapeError when the page cannot be this target's next one."""
+        router, last = self._router, self._last
         first = self.last_seen_ns is None
         restarted, adopted = self._judge(reading)
         known: set[str] = set() if restarted or adopted else self._known
         same = not (first or restarted or adopted)
         before = self._page if same else {}
         moving = _moving(before, reading.samples)
-        counters = self._router.counters(moving, reading.samples, known)
+        counters = router.counters(moving, reading.samples, known)
         if same and not self._same_process(reading) and self.engine.one_process:
             # No start time to go by. Whatever counted up may have done so from zero, if anything counted down.
             restarted = any(
                 (route.cells or route.request) and fell(self.baselines.get(series.key, 0.0), value)
                 for series, route, value in counters
             )
-            counters = self._router.counters(moving, reading.samples, known)
+            counters = router.counters(moving, reading.samples, known)
             if restarted:
-                counters = self._router.counters(reading.samples, reading.samples, set())
+                counters = router.counters(reading.samples, reading.samples, set())
         baseline_only = adopted or (first and not self._began_while_watched(reading))
         baselines = {} if restarted or adopted else self.baselines
         relearning = same and not restarted and self.table != self.engine.table
@@ -141,18 +162,27 @@ class Meter:
         if len(baselines) + len(growth.moved) > MAX_SERIES < len(baselines.keys() | growth.moved.keys()):
             raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
         owed = growth.settle({} if restarted or adopted else self.owed)
+        return Measured(self, reading, growth, owed, restarted or adopted, restarted, same, router, last)
 
-        if restarted or adopted:
+    def is_next(self, measured: Measured) -> bool:
+        """Whether it was worked out by this meter as it is now."""
+        return measured.router is self._router and measured.last is self._last
+
+    def accept(self, measured: Measured) -> None:
+        """Take what was measured, quickly. It must be next."""
+        reading, growth = measured.reading, measured.growth
+        restarted = measured.restarted
+        if measured.afresh:
             self.baselines, self.unsaved, self.dropped = {}, {}, True
             self._known = set()
         self._known |= growth.names
         self.baselines.update(growth.moved)
         self.unsaved.update(growth.moved)
-        self.owed = owed
+        self.owed = measured.owed
         self.table = self.engine.table
         self.process_start = reading.process_start
         self.resets += restarted + growth.fallen
-        if same and not restarted and self._last is not None:
+        if measured.same and not restarted and self._last is not None:
             self.measured_ns += reading.at.monotonic_ns - self._last.monotonic_ns
         self.last_seen_ns, self._last, self.touched = reading.at.wall_ns, reading.at, True
         self._page = reading.samples

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from exporter.ledger.changes import Changes, Saved, State
 from exporter.metering.gpus import is_gpus
-from exporter.metering.meter import Meter, Owed
+from exporter.metering.meter import Measured, Meter, Owed
 from exporter.metering.route import Scope
 from exporter.metering.usage import Gauges, Usage
 from exporter.records import NS, Reading
@@ -74,19 +74,31 @@ class Meters:
         baselines = self._saved.baselines.get(target, {})
         meter.restore(state.get("table", ""), baselines, state["process_start"], state["last_seen_ns"], owed)
 
-    def observe(self, reading: Reading) -> bool:
-        """Take one reading; False for a target that is not (or no longer) in the config. ScrapeError, with nothing
-        changed, when it cannot be this target's next page."""
+    def measure(self, reading: Reading) -> Measured | None:
+        """Work out what a reading says, for `observe` to take: this may run in a worker thread, one at a time. None
+        where it cannot be had beforehand. ScrapeError when it cannot be this target's next page."""
+        scope, meter = self._scopes.get(reading.target), self._meters.get(reading.target)
+        if scope is None or (meter and meter.engine.name != reading.engine):
+            return None
+        return (meter or Meter(table(reading.engine, scope), scope)).measure(reading)
+
+    def observe(self, reading: Reading, measured: Measured | None = None) -> bool:
+        """Take one reading, with what was measured of it if that still stands; False for a target that is not (or no
+        longer) in the config. ScrapeError, with nothing changed, when it cannot be this target's next page."""
         scope = self._scopes.get(reading.target)
         if scope is None:
             return False
         engine = table(reading.engine, scope)
         meter = self._meters.get(reading.target)
         if meter is None:
-            meter = self._meters[reading.target] = Meter(engine, scope)
+            first = measured.meter if measured and measured.meter.scope is scope else Meter(engine, scope)
+            meter = self._meters[reading.target] = first
         elif meter.engine is not engine:
             meter.configure(engine, scope)
-        meter.observe(reading)
+        if measured is not None and meter.is_next(measured):
+            meter.accept(measured)
+        else:
+            meter.observe(reading)
         self.read.add(reading.target)
         self.answered.add(reading.target)
         return True

@@ -18,9 +18,9 @@ GROUP = 32  # targets that wake together: waking costs more than the work, one b
 
 
 class Sink(Protocol):
-    """Where readings go. `good` may raise ScrapeError to refuse one."""
+    """Where readings go. `good` may raise ScrapeError to refuse one, and changes nothing when it is cancelled."""
 
-    def good(self, reading: Reading | GpuReading, seconds: float) -> None: ...
+    async def good(self, reading: Reading | GpuReading, seconds: float) -> None: ...
 
     def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None: ...
 
@@ -52,7 +52,7 @@ class Poller:
         started = self._clock.now()
         try:
             reading = await self._look()
-            self._sink.good(reading, self._seconds_since(started))
+            await self._sink.good(reading, self._seconds_since(started))
         except ScrapeError as error:
             failure = error.with_traceback(None)  # whose frames would keep the body until the collector finds them
         except Exception as error:  # one bad source hurts only itself

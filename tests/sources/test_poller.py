@@ -44,7 +44,7 @@ class Ledger:
     seen: list[tuple[Reading | GpuReading, float]] = field(default_factory=list)
     refused: list[tuple[str, Instant, float, Reason]] = field(default_factory=list)
 
-    def good(self, reading: Reading | GpuReading, seconds: float) -> None:
+    async def good(self, reading: Reading | GpuReading, seconds: float) -> None:
         if self.refuse:
             raise self.refuse
         self.seen.append((reading, seconds))

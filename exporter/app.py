@@ -8,11 +8,12 @@ Everything is built here and handed down. One lock orders what must not overlap:
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import platform
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -89,6 +90,7 @@ class App:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         # One for all meters, so that what a cancelled scrape left running ends before the target's next one begins.
         self._meter = ThreadPoolExecutor(1, thread_name_prefix="meter")
+        self._meter_lock = asyncio.Lock()  # held while a reading is taken, and while the books take another config
         self._saved_at: float | None = None  # Unix seconds of the last transaction
         self._save_works = True
 
@@ -112,11 +114,13 @@ class App:
                 on_listening(address)
             await self._load_catalog(self._config)
             self._books = Books(self._config, saved, self._clock.now(), self._catalog)
-            self._health.configure(targets(self._config))
+            wanted = targets(self._config)
+            self._health.configure(wanted)
             self._pusher = Pusher(self._site, self._clock, self._books.count, saved)
             self._pusher.configure(self._config.otlp)
+            gc.freeze()  # what stays: to look through it again and again would hold everything up
             try:
-                await self._serve()
+                await self._serve(wanted)
             finally:
                 async with self._tick_lock:
                     await self._tick()
@@ -130,9 +134,9 @@ class App:
             self._meter.shutdown()
         log.info("stopped", extra={"ledger": self._options.storage_path})
 
-    async def _serve(self) -> None:
+    async def _serve(self, wanted: Sequence[Target]) -> None:
         async with Fetcher() as self._fetcher, asyncio.TaskGroup() as self._tasks:
-            self._start_pollers()
+            self._start_pollers(wanted)
             self._serving.set()
             self._tasks.create_task(self._tick_for_ever(), name="tick")
             others = [
@@ -148,14 +152,18 @@ class App:
     async def _swap(self, config: Config) -> None:
         """From now on that config holds, for what was counted too: nothing is counted twice, and nothing is lost."""
         await self._serving.wait()  # asked for while the program starts
+        if config == self._config:
+            return
         await self._load_catalog(config)
+        wanted = await self._in_worker(targets, config)
         async with self._tick_lock:
-            await self._tick()  # off the loop, so that what is left to book on it is little
-            self._books.configure(config, self._clock.now())
+            async with self._meter_lock:
+                found = self._books.collect(self._clock.now())
+                await self._in_worker(self._books.swap, found, config)
             self._config = config
-            self._health.configure(targets(config))
+            self._health.configure(wanted)
             self._pusher.configure(config.otlp)
-            self._start_pollers()
+            self._start_pollers(wanted)
             await self._tick()
             self._reconfigured.set()
 
@@ -169,12 +177,13 @@ class App:
 
     async def good(self, reading: Reading | GpuReading, seconds: float) -> None:
         """A poller read a source (Sink). Cancelled while much is worked out, it changes nothing."""
-        if isinstance(reading, Reading):
-            many = len(reading.samples) > MANY
-            self._books.observe(reading, await self._measure(reading) if many else None)
-        else:
-            for refusal in self._books.observe_gpus(reading):
-                log.error("%s", refusal)
+        async with self._meter_lock:
+            if isinstance(reading, Reading):
+                many = len(reading.samples) > MANY
+                self._books.observe(reading, await self._measure(reading) if many else None)
+            else:
+                for refusal in self._books.observe_gpus(reading):
+                    log.error("%s", refusal)
         self._health.good(reading.target, reading.engine, reading.at, seconds)
         self._note_tried()
 
@@ -191,8 +200,7 @@ class App:
         if self._health.all_tried:
             self._tried.set()
 
-    def _start_pollers(self) -> None:
-        wanted = targets(self._config)
+    def _start_pollers(self, wanted: Sequence[Target]) -> None:
         offsets = spread(wanted)
         for target in self._pollers.keys() - set(wanted):
             self._pollers.pop(target).cancel()

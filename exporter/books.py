@@ -1,8 +1,9 @@
 """The books of the whole process: readings in, one exact tick at a time out. Pure: told the time, never asks.
 
-Between ticks only meters change, with each reading that `observe` takes. `collect` takes what they have, quickly; `book` accrues every pool's cost, settles who
-used it, prices what went to providers and books it all to the accounts; `drain` says what the ledger must write and
-`gauges` what is published. Nothing here awaits, and all but collecting may run in a worker thread.
+Between ticks only meters change, with each reading that `observe` takes. `collect` takes what they have, quickly;
+`book` accrues every pool's cost, settles who used it, prices what went to providers and books it all to the accounts;
+`drain` says what the ledger must write and `gauges` what is published. Nothing here awaits, and all but observing and
+collecting may run in a worker thread.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ class Books:
     # -- readings ---------------------------------------------------------------------------------------------------
 
     def measure(self, reading: Reading) -> Measured | None:
-        """Work out what a good scrape says, for `observe` to take; of many series this takes a while. It changes nothing
-        that anything else here looks at: it may run in a worker thread, one at a time. ScrapeError as of `observe`."""
+        """Work out what a good scrape says, for `observe` to take; of many series this takes a while. It changes
+        nothing that anything else here looks at: it may run in a worker thread. ScrapeError as of `observe`."""
         return self._meters.measure(reading)
 
     def observe(self, reading: Reading, measured: Measured | None = None) -> None:
@@ -216,11 +217,15 @@ class Books:
 
     def configure(self, config: Config, now: Instant) -> None:
         """Swap to a new config: the old one is booked up to `now`, then other prices, pools and targets hold."""
-        self.tick(now)
-        self._undrain_targets(self._found.targets)  # nobody will drain that tick by itself
+        self.swap(self.collect(now), config)
+
+    def swap(self, found: Collected, config: Config) -> None:
+        """Swap to a new config, which holds from where `found` ends. Nothing may be observed or measured meanwhile."""
+        self.book(found)
+        self._undrain_targets(found.targets)  # nobody will drain that tick by itself
         self._live.configure(config.live.windows)
-        self._live.begin(now.monotonic_ns)
-        self._adopt(config, {}, now)
+        self._live.begin(found.at.monotonic_ns)
+        self._adopt(config, {}, found.at)
 
     def _adopt(self, config: Config, saved: dict[str, State], now: Instant) -> None:
         self._budgets.configure(config)

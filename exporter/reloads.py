@@ -1,7 +1,8 @@
 """When the config is read again: somebody asks (SIGHUP, POST), or its file is another one than before.
 
 However many ask, one reload runs at a time, and those who asked while it ran share the next one: each is answered by a
-reload that began after it asked.
+reload that began after it asked. However often they ask, reloads take a small share of the time, so that scrapes and
+answers keep theirs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from exporter.records import NS
 log = logging.getLogger(__name__)
 
 WATCH_NS = 5 * NS  # a change of the file is seen after that long at most
+REST = 50  # after a reload, times as long as it took
+MOST_REST_NS = NS  # whoever asks waits for it
 
 Print = tuple[int, ...] | None  # of a file: another one after each change; None: it cannot be had
 
@@ -36,6 +39,7 @@ class Reloads:
         self._print = fingerprint(file)
         self._worked, self._succeeded_at = True, clock.now().wall_ns / NS  # the last one; Unix seconds of the last good
         self._one_at_a_time = asyncio.Lock()
+        self._rested_ns = 0  # of the monotonic clock: not before
         self._asked = self._answered = 0
         self._refusal: ConfigError | None = None  # what the last one that was answered ended with
         self._hung_up = asyncio.Event()
@@ -50,12 +54,15 @@ class Reloads:
         mine = self._asked
         async with self._one_at_a_time:
             if self._answered < mine:
+                await self._clock.sleep_until(self._rested_ns)
                 answers, self._refusal = self._asked, None
+                started_ns = self._clock.now().monotonic_ns
                 try:
                     await self._reload()
                 except ConfigError as error:
                     self._refusal = error
-                self._answered = answers
+                self._answered, ended_ns = answers, self._clock.now().monotonic_ns
+                self._rested_ns = ended_ns + min(REST * (ended_ns - started_ns), MOST_REST_NS)
             if self._refusal:
                 raise ConfigError(self._refusal.problems)
 

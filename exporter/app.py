@@ -25,12 +25,14 @@ from exporter.books import Books, Collected
 from exporter.books import Published as Gauges
 from exporter.clock import Clock
 from exporter.config.schema import Config
+from exporter.config.shard import WHOLE, Shard
 from exporter.errors import LedgerError, ScrapeError
 from exporter.health import Health
 from exporter.ledger.changes import Changes
 from exporter.ledger.store import Store
 from exporter.metering.meter import Measured
 from exporter.pricing.catalog import Catalog
+from exporter.publish.catalog import CATALOG, of_shard
 from exporter.publish.otlp import Pusher
 from exporter.publish.runtime import Runtime
 from exporter.publish.server import Server, Site
@@ -63,6 +65,7 @@ class Options:
     storage_path: str = "data/ledger.db"
     enable_lifecycle: bool = False
     auto_reload: bool = False
+    shard: Shard = WHOLE
 
 
 class App:
@@ -70,7 +73,7 @@ class App:
 
     def __init__(self, options: Options, config: Config, clock: Clock) -> None:
         self._options = options
-        self._config = config
+        self._config = options.shard.part(config)
         self._clock = clock
         self._started = clock.now()
         self._stop = asyncio.Event()
@@ -84,6 +87,7 @@ class App:
         self._health = Health()
         self._site = Site()
         self._exposition = Exposition(Runtime().block)
+        self._published = of_shard(str(options.shard.index)) if options.shard != WHOLE else CATALOG
         self._store = Store(options.storage_path)
         self._reloads = Reloads(options.config_file, self._swap, clock)
         # One worker, so that whatever touches the ledger or the page happens in order, even after a cancellation.
@@ -116,6 +120,7 @@ class App:
             self._books = Books(self._config, saved, self._clock.now(), self._catalog)
             wanted = targets(self._config)
             self._health.configure(wanted)
+            self._ledger_id = saved.ledger_id
             self._pusher = Pusher(self._site, self._clock, self._books.count, saved)
             self._pusher.configure(self._config.otlp)
             gc.freeze()  # what stays: to look through it again and again would hold everything up
@@ -152,6 +157,7 @@ class App:
     async def _swap(self, config: Config) -> None:
         """From now on that config holds, for what was counted too: nothing is counted twice, and nothing is lost."""
         await self._serving.wait()  # asked for while the program starts
+        config = await asyncio.to_thread(self._options.shard.part, config)
         if config == self._config:
             return
         await self._load_catalog(config)
@@ -262,7 +268,9 @@ class App:
 
     def _render(self, now: Instant, health: Gauges, statuses: tuple[TargetStatus, ...]) -> tuple[Rendered, Snapshot]:
         gauges = self._books.gauges(now) | health | self._own_gauges()
-        view = View(now, self._started, self._books.accounts, gauges, statuses)
+        if self._options.shard != WHOLE:  # the others spend too: when it is used up, no shard knows
+            gauges.pop("tokencost_budget_exhaustion_timestamp_seconds", None)
+        view = View(now, self._started, self._books.accounts, gauges, statuses, self._published)
         self._site.history.update(view)
         return self._exposition.update(view), Snapshot(view)
 
@@ -270,6 +278,11 @@ class App:
         gauges = self._reloads.gauges()
         if self._saved_at is not None:
             gauges["tokencost_ledger_last_save_timestamp_seconds"] = {(): self._saved_at}
+        if self._ledger_id:
+            gauges["tokencost_ledger_info"] = {(self._ledger_id,): 1.0}
+        shard = self._options.shard
+        if shard != WHOLE:
+            gauges["tokencost_shard_info"] = {(str(shard.index), str(shard.of)): 1.0}
         build = (__version__, os.environ.get("TOKENCOST_REVISION", ""), platform.python_version())
         gauges["tokencost_build_info"] = {build: 1.0}
         return gauges

@@ -112,7 +112,7 @@ class Books:
         if reading.target not in self._gpus.meters:
             return []
         self._events[f.SCRAPES, (reading.target,)] += 1
-        return self._gpus.observe(reading)
+        return [refusal for refusal in self._gpus.observe(reading) if refusal.pool in self._pools]
 
     def failed(self, target: str, reason: Reason) -> None:
         """Count a scrape that gave nothing."""
@@ -261,7 +261,7 @@ class Books:
         since = {name: book.watched_since_ns for name, book in self._pools.items()} | self._gateways
         scopes = self._roster.scopes(since)
         self._meters.configure(scopes, now.wall_ns)
-        self._gpus.configure(config.pools)
+        self._gpus.configure(config.sharing)
         for target in (*scopes, *self._gpus.meters):
             self.accounts[f.SCRAPES].open((target,))
             self.accounts[f.RESETS].open((target,))
@@ -340,7 +340,7 @@ class Books:
         for metric, labels, value in self._budgets.gauges():
             put("tokencost_" + metric, labels, value)
         refused = Counter(refusal.pool for refusal in self._gpus.refused)
-        for name in self._gpus.pools:
+        for name in (name for name in self._gpus.pools if name in self._pools):
             put("tokencost_refused_gpus", (name,), float(refused[name]))
         for name in self._apis:
             put("tokencost_allocation_info", (name, "price_card"), 1.0)

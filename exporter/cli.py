@@ -18,6 +18,7 @@ from exporter.app import App, Options
 from exporter.clock import SystemClock
 from exporter.config.load import load
 from exporter.config.schema import Config
+from exporter.config.shard import WHOLE, Shard
 from exporter.errors import ConfigError, StartError, TokencostError
 from exporter.logs import start_logging
 from exporter.sources.registry import ENGINES, GATEWAYS
@@ -69,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     flag("--web.telemetry-path", dest="telemetry_path", default="/metrics", metavar="PATH")
     flag("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
     flag("--storage.path", dest="storage_path", default="data/ledger.db", metavar="FILE", help=":memory: keeps nothing")
+    flag(
+        "--shard", type=_shard, default=WHOLE, metavar="I/N", help="one of N that divide the config, from 0/N",
+    )  # fmt: skip
     flag("--log.level", dest="log_level", choices=("debug", "info", "warning", "error"), default="info")
     flag("--log.format", dest="log_format", choices=("logfmt", "json"), default="logfmt")
     version = f"tokencost-exporter {__version__} (python {platform.python_version()})"
@@ -122,7 +126,15 @@ def _options(args: argparse.Namespace) -> Options:
         storage_path=args.storage_path,
         enable_lifecycle=args.lifecycle,
         auto_reload=args.auto_reload,
+        shard=args.shard,
     )
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _load(path: Path) -> Config:
@@ -177,7 +189,7 @@ def _generate(args: argparse.Namespace) -> None:
 
 def _check_or_serve(args: argparse.Namespace) -> None:
     if args.config_check:
-        print(f"{args.config_file} is valid: {_summary(_load(args.config_file))}")
+        print(f"{args.config_file} is valid: {_summary(args.shard.part(_load(args.config_file)))}")
     else:
         asyncio.run(_serve(args))
 

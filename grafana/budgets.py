@@ -24,6 +24,20 @@ def per_budget(query: str) -> str:
     return q.highest(query, *KEYS)
 
 
+def added_up(query: str) -> str:
+    """The same of what adds up over the shards of one config; two replicas of a shard say the same."""
+    return q.total(q.highest(query, *KEYS, "shard"), *KEYS)
+
+
 def burn(window: str) -> str:
     """Times plan, over that window."""
-    return per_budget(q.of(BURN, f'window="{window}"'))
+    return added_up(q.of(BURN, f'window="{window}"'))
+
+
+def runs_out() -> str:
+    """Unix time at which a budget is used up, where that is in its period. No shard knows alone: there it is worked
+    out of what all of them say, as each exporter does: at the rate at which the forecast is reached."""
+    spent, end = added_up(SPENT), per_budget(END)
+    rest = q.share(f"({per_budget(LIMIT)} - {spent})", f"{added_up(FORECAST)} - {spent}")
+    worked_out = f"time() + ({end} - time()) * {rest}"
+    return f"({per_budget(EXHAUSTION)} or ({worked_out} <= {end}))"

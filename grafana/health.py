@@ -12,6 +12,11 @@ NEWEST = "tokencost_price_catalog_newest_price_timestamp_seconds"
 TARGET = {"instance": "Exporter", "pool": "Pool", "engine": "Engine", "target": "Target"}
 # The books since their beginning, not their growth: law 1 is about totals, and holds in every scrape.
 DIFFERENCE = q.minus(*(q.total(metric, "pool") for metric in (q.COST, q.SPEND, q.IDLE, q.PENDING)))
+# A pool's GPUs, with the ledger that each exporter keeps.
+TWICE = (
+    f"count by (cluster, pool) (max by (cluster, pool, ledger) (tokencost_gpus * on ({', '.join(LABELS)}) "
+    "group_left (ledger) tokencost_ledger_info)) > 1"
+)
 
 
 def none_is_0(query: str) -> str:
@@ -171,6 +176,17 @@ COMPLETE = s.Section(
             width=6,
         ),
         s.Stat(
+            title="Pools counted twice",
+            text="Pools that exporters with different ledgers both pay for now: their cost, spend and tokens are there "
+            "twice. Stop one of them. From tokencost_gpus and tokencost_ledger_info.",
+            query=f"count({TWICE}) or vector(0)",
+            unit=s.COUNT,
+            decimals=0,
+            steps=s.ANY_IS_BAD,
+            none="0",
+            width=6,
+        ),
+        s.Stat(
             title="Price catalogue, age",
             text="Age of the newest price in the bundled catalogue of API prices, and its version. Old prices are "
             "wrong prices: update the exporter. From tokencost_price_catalog_newest_price_timestamp_seconds; absent "
@@ -182,7 +198,7 @@ COMPLETE = s.Section(
             decimals=0,
             steps=((45 * 86_400, "orange"),),
             none="Not used",
-            width=12,
+            width=6,
         ),
         s.Table(
             title="Tokens without a price, by model",

@@ -66,7 +66,7 @@ FIRST = s.Section(
             title="Next budget runs out in",
             text="Time until the first budget is used up at its present rate. Absent if none runs out within its "
             "period. From tokencost_budget_exhaustion_timestamp_seconds.",
-            query=f"min({b.EXHAUSTION}) - time()",
+            query=f"min({b.runs_out()}) - time()",
             unit=s.SECONDS,
             decimals=1,
             base="red",
@@ -135,13 +135,15 @@ FIRST = s.Section(
             f"that does not run out in its period has no date. From tokencost_budget_*. {b.NO_BUDGETS}",
             keys=b.KEYS,
             columns=(
-                s.Column(title="Left", query=b.per_budget(f"{b.LIMIT} - {b.SPENT}"), unit=s.USD, decimals=2),
-                s.Column(title="Used", query=b.per_budget(b.USED), unit=s.SHARE, decimals=1, steps=s.HIGH_SHARE),
+                s.Column(
+                    title="Left", query=f"{b.per_budget(b.LIMIT)} - {b.added_up(b.SPENT)}", unit=s.USD, decimals=2
+                ),
+                s.Column(title="Used", query=b.added_up(b.USED), unit=s.SHARE, decimals=1, steps=s.HIGH_SHARE),
                 *(
                     s.Column(title=f"Burn, {window}", query=b.burn(window), unit=s.PLAIN, decimals=1, steps=b.BURNS)
                     for window in ("5m", "30m", "1h", "2h", "6h", "1d")
                 ),
-                s.Column(title="Runs out", query=f"{b.per_budget(b.EXHAUSTION)} * 1000", unit=s.AHEAD),
+                s.Column(title="Runs out", query=f"{b.runs_out()} * 1000", unit=s.AHEAD),
             ),
             sort="Burn, 1h",
             none="No budgets in the config",
@@ -166,7 +168,7 @@ BURN = s.Section(
         s.Graph(
             title="Budget left",
             text=f"Share of each limit that is not spent yet. Below 0 it is overspent. {b.NO_BUDGETS}",
-            lines={"{{budget}}": f"1 - {b.per_budget(b.USED)}"},
+            lines={"{{budget}}": f"1 - {b.added_up(b.USED)}"},
             unit=s.SHARE,
             highest=1,
         ),

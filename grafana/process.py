@@ -7,6 +7,7 @@ from grafana import spec as s
 
 BUILD = "tokencost_build_info"
 SAVED, SAVE_FAILURES = "tokencost_ledger_last_save_timestamp_seconds", "tokencost_ledger_save_failures_total"
+PUSHES, PUSH_FAILURES = "tokencost_otlp_pushes_total", "tokencost_otlp_push_failures_total"
 RELOADED = "tokencost_config_last_reload_success_timestamp_seconds"
 LABELS = {"cluster": "Cluster", "job": "Job", "instance": "Exporter"}
 UP = {0: ("down", "red"), 1: ("up", "green")}
@@ -30,8 +31,8 @@ ITSELF = s.Section(
         s.Table(
             title="Exporters",
             text="Every exporter: version, whether it is up, whether its last reload of the config worked and when "
-            "one last did, when its ledger was last saved and how many saves failed in the time range. A failed "
-            "reload leaves the old config at work.",
+            "one last did, when its ledger was last saved, and in the time range how many saves failed and how many "
+            "pushes to an OTLP receiver there were and failed. A failed reload leaves the old config at work.",
             keys=LABELS | {"version": "Version", "revision": "Revision", "python": "Python"},
             columns=(
                 s.Column(
@@ -52,6 +53,14 @@ ITSELF = s.Section(
                 s.Column(
                     title="Failed saves",
                     query=q.increase(SAVE_FAILURES, *LABELS),
+                    unit=s.COUNT,
+                    decimals=0,
+                    steps=s.ANY_IS_BAD,
+                ),
+                s.Column(title="Pushes", query=q.increase(PUSHES, *LABELS), unit=s.COUNT, decimals=0),
+                s.Column(
+                    title="Failed pushes",
+                    query=q.increase(PUSH_FAILURES, *LABELS),
                     unit=s.COUNT,
                     decimals=0,
                     steps=s.ANY_IS_BAD,

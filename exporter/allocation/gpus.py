@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exporter.allocation.gputime import GpuTime, gpu_time
-from exporter.allocation.holdings import Held, Refusal, hold, source
+from exporter.allocation.holdings import Held, Refusal, hold
 from exporter.config.schema import Pool
 from exporter.ledger.changes import Saved
 from exporter.metering.gpus import GpuMeters
@@ -27,9 +27,9 @@ class Gpus:
         return [pool.name for pool in self._pools]
 
     def configure(self, pools: Sequence[Pool]) -> None:
-        """The pools of a config. Between two ticks only."""
-        self._pools = tuple(pool for pool in pools if source(pool) is not None)
-        self.meters.configure({source(pool) or "" for pool in self._pools})
+        """The pools of a config, or those of a shard's and who shares GPUs with them. Between two ticks only."""
+        self._pools = tuple(pool for pool in pools if pool.gpus_from is not None)
+        self.meters.configure({pool.gpus_from or "" for pool in self._pools})
         held, refused = hold(self._pools, self.meters.gpus())
         self._changes = {name: [(None, found)] for name, found in held.items()}
         self.refused = tuple(refused)

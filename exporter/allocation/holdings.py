@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from exporter.config.schema import ExportedGpus, NvmlGpus, Pool
-from exporter.records import NVML, Gpu
+from exporter.records import Gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +90,12 @@ def hold(
     return {name: tuple(found) for name, found in held.items()}, refused
 
 
-def source(pool: Pool) -> str | None:
-    """The target that the pool's GPUs are read from; None where the config counts them."""
-    if isinstance(pool.gpus, NvmlGpus):
-        return NVML
-    return pool.gpus.target if isinstance(pool.gpus, ExportedGpus) else None
-
-
 def _size(gpu: Gpu) -> Fraction:
     return Fraction(min(gpu.slices, gpu.of_slices), gpu.of_slices) if gpu.of_slices > 0 else Fraction(0)
 
 
 def _claims(pool: Pool, sources: Mapping[str, Sequence[Gpu]]) -> Iterator[_Claim]:
-    gpus = sources.get(source(pool) or "", ())
+    gpus = sources.get(pool.gpus_from or "", ())
     if isinstance(pool.gpus, NvmlGpus):
         for gpu in gpus:
             if _selected(pool.gpus, gpu):

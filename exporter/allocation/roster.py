@@ -16,7 +16,7 @@ from exporter.metering.usage import Account, Usage
 from exporter.records import PROMPT_CLASSES, Series
 from exporter.sources.custom import custom_engine
 
-Accounting = Callable[[Series, str, str], Account]
+Accounting = Callable[[Series, str, str], Account | None]
 
 
 class Roster:
@@ -70,11 +70,12 @@ class Roster:
     def _of_gateway(self, gateway: Gateway) -> Accounting:
         tenant = self._admission.by_label(gateway.tenant_label)
 
-        def account(series: Series, model: str, alias: str) -> Account:
+        def account(series: Series, model: str, alias: str) -> Account | None:
             # Routes speak of the model as the client calls it or as the gateway does.
             for route in gateway.routes:
                 if fnmatchcase(alias, route.model) or fnmatchcase(model, route.model):
-                    return (route.provider or ",".join(route.pools), tenant(series), model)
+                    place = route.provider or ",".join(route.pools)
+                    return (place, tenant(series), model) if place else None  # that of another shard
             return (gateway.name, tenant(series), model)  # nobody said where it goes: unpriced, under this name
 
         return account

@@ -6,12 +6,12 @@ what is wrong between models (a price that is missing, a pool nobody knows) is i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, PrivateAttr, Tag
 
 from exporter.config import types as t
 from exporter.config.custom import Custom, CustomGateway, CustomPool
@@ -19,7 +19,7 @@ from exporter.config.part import Part
 from exporter.config.prices import Prices, Purchase
 from exporter.config.types import DAY, HOUR, MINUTE, SECOND, Mistake, format_duration
 from exporter.config.url import target_of
-from exporter.records import Role
+from exporter.records import NVML, Role
 from exporter.sources.gpus import GPUS
 from exporter.sources.registry import ENGINES, GATEWAYS
 
@@ -226,6 +226,13 @@ class Pool(Part):
         default=(), description="Labels of the engine's series that name the tenant; the first non-empty one wins."
     )
 
+    @property
+    def gpus_from(self) -> str | None:
+        """The target that its GPUs are read from; None where the config counts them."""
+        if isinstance(self.gpus, NvmlGpus):
+            return NVML
+        return self.gpus.target if isinstance(self.gpus, ExportedGpus) else None
+
     def disagreements(self) -> Iterator[Mistake]:
         yield from unmapped(self.engine, self.custom)
         if self.tenant and self.tenant_label:
@@ -350,6 +357,16 @@ class Config(Part):
     tenants: Tenants = Field(default_factory=Tenants)
     budgets: tuple[Budget, ...] = ()
     otlp: Otlp | None = None
+    _sharing: tuple[Pool, ...] | None = PrivateAttr(default=None)
+
+    @property
+    def sharing(self) -> tuple[Pool, ...]:
+        """The pools among which GPUs are divided: those of other shards, too, that read them from the same sources."""
+        return self.pools if self._sharing is None else self._sharing
+
+    def share_gpus(self, pools: Iterable[Pool]) -> None:
+        """Of one shard's config, as it is made: those pools, in the order of the whole."""
+        self._sharing = tuple(pools)
 
     def disagreements(self) -> Iterator[Mistake]:
         if not self.pools and not self.gateways:

@@ -22,7 +22,8 @@ class Scope:
 
     role: Role
     model: str  # the model's name when the page has none
-    account: Callable[[Series, str, str], Account]  # whose a series is: (series, model, what the client called it)
+    # Whose a series is: (series, model, what the client called it). None: another exporter counts it.
+    account: Callable[[Series, str, str], Account | None]
     watched_since_ns: int  # Unix: since when its pool is being watched
     custom: Engine | None = None  # the table that the config itself holds
 
@@ -111,6 +112,8 @@ class Router:
             return None  # the decode side counts the same prompt again; configure roles to split them
         model = _first(series, engine.model_label, engine.older_model_label) or self._scope.model
         account = self._scope.account(series, model, _first(series, engine.alias_label) or model)
+        if account is None:
+            return None
         moves = next((_role_moves(one.moves, role) for one in signals if isinstance(one, Tokens)), [])
         phase = next((one.phase for one in signals if isinstance(one, Seconds)), None)
         measure = next((one.measure for one in signals if isinstance(one, Measured)), None)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 USD = 10**12
@@ -27,6 +27,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str  # one line, without quotes and backslashes, so that it needs no escaping in either format
     scale: int = 1
+    fixed: tuple[tuple[str, str], ...] = ()  # labels that are the same on each of its series
 
 
 def _counter(name: str, labels: tuple[str, ...], text: str, scale: int = 1) -> Metric:
@@ -212,8 +213,20 @@ CATALOG: tuple[Metric, ...] = (
     _counter("otlp_push_failures", ("reason",), "Pushes that a receiver did not get or did not take whole, by reason."),
     _gauge("config_last_reload_successful", (), "1 if the last load of the config succeeded, else 0."),
     _gauge("config_last_reload_success_timestamp_seconds", (), "Unix time of the last good load of the config."),
+    _gauge(
+        "ledger_info",
+        ("ledger",),
+        "The ledger whose counters these are, by its random name; always 1. Two for one pool: it is counted twice.",
+    ),
+    _gauge("shard_info", ("shard", "shards"), "Which of the shards of its config this is; always 1. Absent if whole."),
     _gauge("build_info", ("version", "revision", "python"), "The running program; always 1."),
 )
+
+
+def of_shard(shard: str) -> tuple[Metric, ...]:
+    """The catalog of one of several shards: what it says of budgets is its part, labelled so that they are added up."""
+    label = (("shard", shard),)
+    return tuple(replace(metric, fixed=label) if BUDGET in metric.labels else metric for metric in CATALOG)
 
 
 def by_name() -> dict[str, Metric]:

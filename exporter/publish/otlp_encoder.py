@@ -36,7 +36,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 from exporter import __version__
 from exporter.publish import catalog
-from exporter.publish.catalog import CATALOG, exposed
+from exporter.publish.catalog import exposed
 from exporter.publish.snapshot import values
 from exporter.publish.view import View
 from exporter.records import NS
@@ -98,10 +98,10 @@ class Encoder:
 
     def requests(self, view: View) -> Iterator[bytes]:
         """All that the view says, serialized. Each takes milliseconds: ask for them in a worker thread."""
-        attributes = {label: _Attributes(label) for metric in CATALOG for label in metric.labels}
+        attributes = {label: _Attributes(label) for metric in view.catalog for label in metric.labels}
         metrics: list[bytes] = []
         size = 0
-        for metric in CATALOG:
+        for metric in view.catalog:
             points: list[bytes] = []
             for point in self._points(metric, view, [attributes[label] for label in metric.labels]):
                 points.append(point)
@@ -132,12 +132,13 @@ class Encoder:
         at = NumberDataPoint(time_unix_nano=view.at.wall_ns)
         if metric.type == "counter":  # a clock that was set back since must not make it begin in the future
             at.start_time_unix_nano = min(self._began_ns, view.at.wall_ns)
-        times = at.SerializeToString()
+        at.attributes.extend(_attribute(name, value) for name, value in metric.fixed)
+        same = at.SerializeToString()
         for value, labels in values(view, metric):
             number = exposed(value, metric.scale)
             whole = isinstance(number, int) and number < 2**63
             last = INT.pack(AS_INT, number) if whole else DOUBLE.pack(AS_DOUBLE, number)
-            point = b"".join((*map(getitem, attributes, labels), times, last))
+            point = b"".join((*map(getitem, attributes, labels), same, last))
             yield _head(Sum.DATA_POINTS_FIELD_NUMBER, len(point)) + point
 
 

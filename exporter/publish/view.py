@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from exporter.ledger.accounts import Family, Labels
+from exporter.publish.catalog import CATALOG, Metric
 from exporter.records import Instant
 
 
@@ -31,4 +32,5 @@ class View:
     started: Instant
     counters: Mapping[str, Family]
     gauges: Mapping[str, Mapping[Labels, float]]
-    targets: tuple[TargetStatus, ...] = field(default=())
+    targets: tuple[TargetStatus, ...] = ()
+    catalog: tuple[Metric, ...] = CATALOG

@@ -93,7 +93,7 @@ class Exposition:
         """The page of that view; clears `unrendered` of its families. KeyError for a metric not in the catalog."""
         if unknown := (view.counters.keys() | view.gauges.keys()) - self._names:
             raise KeyError(f"not in the catalog: {', '.join(sorted(unknown))}")
-        blocks = [block for metric in CATALOG if (block := self._block(metric, view)).samples]
+        blocks = [block for metric in view.catalog if (block := self._block(metric, view)).samples]
         if self._extra:
             blocks.append(self._extra())
         rendered = Rendered(blocks)
@@ -186,12 +186,16 @@ def headers(metric: Metric) -> Mapping[Format, bytes]:
 
 def prefix(metric: Metric, labels: Labels) -> bytes:
     """The line up to its value. A string that UTF-8 cannot hold is written in escapes rather than lost."""
-    if not labels and not metric.labels:
+    if not labels and not metric.labels and not metric.fixed:
         return f"\n{metric.name} ".encode()
-    values = (value.encode(errors="backslashreplace") for value in labels)
-    escaped = (value.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b'"', b'\\"') for value in values)
-    pairs = (b'%s="%s"' % (name.encode(), value) for name, value in zip(metric.labels, escaped, strict=True))
+    named = (*zip(metric.labels, labels, strict=True), *metric.fixed)
+    pairs = (b'%s="%s"' % (name.encode(), _escaped(value)) for name, value in named)
     return b"\n%s{%s} " % (metric.name.encode(), b",".join(pairs))
+
+
+def _escaped(value: str) -> bytes:
+    text = value.encode(errors="backslashreplace")
+    return text.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b'"', b'\\"')
 
 
 def texts(values: Sequence[float], scale: int) -> list[bytes]:

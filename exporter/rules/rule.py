@@ -2,6 +2,9 @@
 
 `$by` stands for the labels that every rule keeps (cluster, job), `$job` for the job of the exporters. Durations in
 brackets and after `offset` are literal; `generate --time-scale` changes them all.
+
+Gauges of a budget carry the label `shard` where several exporters divide a config: what is spent is the sum of what the
+shards say, and of two replicas of one shard, who say the same, the most.
 """
 
 from __future__ import annotations
@@ -47,3 +50,8 @@ class Group:
 def promql(text: str) -> str:
     """An expression written over several lines."""
     return dedent(text).strip()
+
+
+def per_budget(gauge: str) -> str:
+    """What all exporters together say of a budget; `gauge` is of one of them, and adds up."""
+    return f"sum by ($by, budget) (max by ($by, budget, shard) ({gauge}))"

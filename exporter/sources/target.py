@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from exporter.config import schema
-from exporter.config.schema import Config, ExportedGpus, NvmlGpus, Pool
+from exporter.config.schema import Config, ExportedGpus, Pool
 from exporter.records import NS, NVML, Role
 from exporter.sources.custom import custom_engine
 from exporter.sources.engine import Engine
@@ -81,8 +81,8 @@ def _gpus(config: Config) -> Iterator[Target]:
     """Each source once, however many pools take GPUs from it: the first of them says how to log in."""
     users: dict[str, list[Pool]] = {}
     for pool in config.pools:
-        if isinstance(pool.gpus, ExportedGpus | NvmlGpus):
-            users.setdefault(pool.gpus.target if isinstance(pool.gpus, ExportedGpus) else NVML, []).append(pool)
+        if pool.gpus_from is not None:
+            users.setdefault(pool.gpus_from, []).append(pool)
     for pools in users.values():
         name, gpus = "" if len(pools) > 1 else pools[0].name, pools[0].gpus
         if isinstance(gpus, ExportedGpus):

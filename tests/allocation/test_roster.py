@@ -37,7 +37,7 @@ CONFIG = Config.model_validate({
 })  # fmt: skip
 
 
-def account(model: str, alias: str = "", **labels: str) -> tuple[str, str, str]:
+def account(model: str, alias: str = "", **labels: str) -> tuple[str, str, str] | None:
     scope = Roster(CONFIG, []).scopes(dict.fromkeys(["east", "west", "edge", "edge-2"], 0))["http://edge:80/metrics"]
     return scope.account(Series("s", tuple(sorted(labels.items())), "s"), model, alias or model)
 
@@ -68,7 +68,7 @@ def test_the_first_route_that_matches_either_name_wins(model: str, alias: str, p
     ],
 )
 def test_the_first_label_that_is_set_names_the_tenant(labels: dict[str, str], tenant: str) -> None:
-    assert account("llama", **labels)[1] == tenant
+    assert (account("llama", **labels) or ("", "", ""))[1] == tenant
 
 
 def test_both_pools_of_a_route_and_no_others_are_behind_a_gateway() -> None:

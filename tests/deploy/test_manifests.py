@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from tests.conftest import require_peer
 from tests.deploy import manifests
-from tests.deploy.manifests import KUBERNETES, OVERLAYS, ROOT, Object, is_dashboard, render
+from tests.deploy.manifests import KUBERNETES, OVERLAYS, ROOT, VERSIONS, Object, is_dashboard, render
 from tests.peers.install import PeerMissingError
 
 RULE_FILE = """\
@@ -161,6 +162,30 @@ def test_a_node_agent_can_ask_for_gpus_without_a_runtime_class(tmp_path: Path) -
     (name,) = [container["name"] for container in pod_of(made)["containers"]]
     annotations = agent["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {f"nvidia.cdi.k8s.io/container.{name}": "management.nvidia.com/gpu=all"}
+
+
+@pytest.mark.peer
+@pytest.mark.usefixtures("kubectl")
+def test_shards_are_a_stateful_set_with_a_ledger_each(tmp_path: Path) -> None:
+    made = build(tmp_path, resources=["overlays/central"], components=["components/sharded"])
+    (shards,) = [found for found in made if found["kind"] == "StatefulSet"]
+    assert not {"Deployment", "PersistentVolumeClaim"} & {found["kind"] for found in made}
+    (container,) = pod_of(made)["containers"]
+    variables = {variable["name"]: variable for variable in container["env"]}
+    assert "--shard=$(SHARD)/$(SHARDS)" in container["args"]
+    assert int(variables["SHARDS"]["value"]) == shards["spec"]["replicas"] > 1
+    assert variables["SHARD"]["valueFrom"] == {
+        "fieldRef": {"fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']"}
+    }
+    (claim,) = shards["spec"]["volumeClaimTemplates"]
+    volumes = {volume["name"] for volume in pod_of(made)["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes | {claim["metadata"]["name"]}
+    assert claim["metadata"]["name"] not in volumes
+    assert kubernetes_validate.validate(shards, VERSIONS[0], strict=True) == VERSIONS[0]
+    (policy,) = [found for found in made if found["kind"] == "NetworkPolicy"]
+    assert (
+        policy["spec"]["podSelector"]["matchLabels"].items() <= shards["spec"]["template"]["metadata"]["labels"].items()
+    )
 
 
 def build(folder: Path, **kustomization: Any) -> list[Object]:

@@ -7,10 +7,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from tests.deploy.manifests import OVERLAYS, ROOT, Object, golden, objects
+from tests.deploy.manifests import OVERLAYS, ROOT, VERSIONS, Object, golden, objects
 
 OPERATOR = "monitoring.coreos.com/v1"
-VERSIONS = ("1.29", "1.37")  # native sidecars are on by default since 1.29
 OBJECTS = [
     pytest.param(found, id=f"{overlay}-{found['kind']}-{found['metadata']['name']}")
     for overlay in OVERLAYS

@@ -137,6 +137,7 @@ def stable(text: str, names: dict[int, str]) -> str:
     text = re.sub(
         r'(tokencost_build_info\{version=")[^"]*(",revision="[^"]*",python=")[^"]*', r"\1VERSION\2PYTHON", text
     )
+    text = re.sub(r'(tokencost_ledger_info\{ledger=")[^"]*', r"\1LEDGER", text)
     return text if text.endswith("\n") else text + "\n"
 
 

@@ -65,6 +65,8 @@ tokencost_otlp_pushes_total counter
 tokencost_otlp_push_failures_total counter reason
 tokencost_config_last_reload_successful gauge
 tokencost_config_last_reload_success_timestamp_seconds gauge
+tokencost_ledger_info gauge ledger
+tokencost_shard_info gauge shard shards
 tokencost_build_info gauge version revision python
 """
 RESERVED = {"job", "instance", "namespace", "pod", "node", "service", "container", "endpoint"}

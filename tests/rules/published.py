@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exporter.publish.catalog import CATALOG
+from exporter.publish.catalog import CATALOG, of_shard
 
 # Labels of every scraped series; `cluster` where a server adds it.
 TARGET = frozenset({"cluster", "job", "instance"})
 
-CATALOGUED = {metric.name: frozenset(metric.labels) for metric in CATALOG}
+CATALOGUED = {
+    metric.name: frozenset((*metric.labels, *(label for label, _ in metric.fixed))) for metric in of_shard("0")
+}
 
 # Metric -> labels of its series in Prometheus.
 SERIES: Mapping[str, frozenset[str]] = {

@@ -46,6 +46,12 @@ def _for_ever(values: str) -> str:
     return f"{values}{3 * DAY}" if values.endswith("x") else values
 
 
+def shard(number: int, instance: str = "a:9742", **gauges: str) -> dict[str, str]:
+    """Those gauges as one of several exporters has them that divide a config."""
+    label = f'budget="acme",shard="{number}"'
+    return {key.replace('budget="acme"', label): values for key, values in budget(instance=instance, **gauges).items()}
+
+
 # The month ends after two hours: what was spent goes to 0, the next period begins. Burn rates look back over it.
 END = {
     "begun": f"{-30 * DAY * 60 + 7200}x119 7200x2000",
@@ -73,6 +79,14 @@ FAST = (
     Case("x20 for an hour", budget(in_1h="20x", in_5m="20x"), 5, fast(20)),
     Case("x7 for six hours", budget(in_6h="7x", in_30m="7x"), 5, fast(7)),
     Case("both pairs are one alert", budget(burn="20x"), 5, fast(20)),
+    Case("two shards burn it together", shard(0, burn="9x") | shard(1, "b:9742", burn="11x"), 5, fast(20)),
+    Case(
+        "two replicas of a shard are one",
+        shard(0, burn="9x") | shard(0, "b:9742", burn="9x") | shard(1, burn="6x"),
+        5,
+        fast(15),
+    ),
+    Case("two replicas", budget(in_1h="9x", in_5m="9x") | budget(in_1h="9x", in_5m="9x", instance="b:9742"), 600),
     Case("it was an hour, and is over", budget(in_1h="20x"), 600),
     Case("it is five minutes of an hour", budget(in_5m="300x", in_1h="10x"), 600),
     Case("on plan in office hours", budget(in_5m="14x", in_30m="9x", in_1h="8.8x", in_2h="7x", in_6h="5.8x"), 600),
@@ -107,6 +121,7 @@ def forecast(percent: str) -> tuple[Fires, ...]:
 FORECAST = (
     Case("a quarter too much", budget(forecast="1250x"), DAY + 370, forecast("125%")),
     Case("a quarter too much, seen for less than a day", budget(forecast="1250x"), DAY - 60),
+    Case("too much by two shards", shard(0, forecast="600x") | shard(1, forecast="650x"), DAY + 370, forecast("125%")),
     Case("within the error of a forecast", budget(forecast="1090x"), 2 * DAY),
     Case("too much for five hours", budget(forecast=f"1000x{DAY + 60} 1250x300 1000x600"), 2 * DAY),
     Case("the month begins with the rate of a bad week", budget(forecast="900x119 1250x2000", **END), DAY + 550,
@@ -117,6 +132,8 @@ FORECAST = (
 NEARLY = (
     Case("95 % at half time", budget(spent="950x"), 10, (
         Fires("95% of budget acme is spent, well before its period ends.", ACME),)),
+    Case("95 % by two shards", shard(0, spent="450x") | shard(1, spent="500x"), 10, (
+        Fires("95% of budget acme is spent, well before its period ends.", ACME),)),
     Case("89 % at half time", budget(spent="890x"), 600),
     Case("95 % at 95 %", budget(spent="950x", begun=f"{-95 * DAY * 60}x", ends=f"{5 * DAY * 60}x"), 600),
     Case("91 % on a Friday at 87 %", budget(spent="910x", begun=f"{-87 * DAY * 60}x", ends=f"{13 * DAY * 60}x"), 600),
@@ -125,6 +142,10 @@ NEARLY = (
 
 EXHAUSTED = (
     Case("all of it", budget(spent="1000x"), 10, (Fires("100% of budget acme is spent.", ACME),)),
+    Case("all of it by three shards", shard(0, spent="600x") | shard(1, spent="400x") | shard(2, spent="50x"), 10, (
+        Fires("105% of budget acme is spent.", ACME),)),
+    Case("two replicas of two shards", shard(0, spent="500x") | shard(0, "b:9742", spent="500x")
+         | shard(1, spent="300x"), 600),
     Case("more than all of it", budget(spent="1250x"), 10, (Fires("125% of budget acme is spent.", ACME),)),
     Case("all but a cent", budget(spent="999.99x"), 600),
     Case("spent in the last minutes of the month", budget(spent="1000x119 0+0.02x600", begun=END["begun"],

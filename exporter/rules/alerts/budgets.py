@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from textwrap import indent
 
-from exporter.rules.rule import ONCALL, Alert, Group, promql
+from exporter.rules.rule import ONCALL, Alert, Group, per_budget, promql
 from exporter.rules.windows import PUBLISHED, Pair, pairs
 
 _BUDGET = ("budget",)
@@ -28,7 +28,7 @@ def _in_brackets(expr: str) -> str:
 
 
 def _burn(window: str) -> str:
-    return f'max by ($by, budget) (tokencost_budget_burn_rate{{window="{window}"$except}})'
+    return per_budget(f'tokencost_budget_burn_rate{{window="{window}"$except}}')
 
 
 _LONG_ENOUGH = promql("""
@@ -61,8 +61,10 @@ BUDGETS = Group(
             "BudgetForecastExceeded",
             # A day of history: an exporter that has just started knows nothing about a week.
             promql("""
-                max by ($by, budget) (
-                  tokencost_budget_forecast_usd{budget!=""$except} / (tokencost_budget_limit_usd > 0)
+                sum by ($by, budget) (
+                  max by ($by, budget, shard) (
+                    tokencost_budget_forecast_usd{budget!=""$except} / (tokencost_budget_limit_usd > 0)
+                  )
                 ) > $ratio
                 and
                 max by ($by, budget) (max_over_time(tokencost_budget_forecast_usd[1h] offset 1d))
@@ -76,8 +78,10 @@ BUDGETS = Group(
         Alert(
             "BudgetNearlyExhausted",
             promql("""
-                max by ($by, budget) (
-                  tokencost_budget_spent_usd{budget!=""$except} / (tokencost_budget_limit_usd > 0)
+                sum by ($by, budget) (
+                  max by ($by, budget, shard) (
+                    tokencost_budget_spent_usd{budget!=""$except} / (tokencost_budget_limit_usd > 0)
+                  )
                 ) >= $consumed
                 and
                 max by ($by, budget) (
@@ -95,7 +99,7 @@ BUDGETS = Group(
         ),
         Alert(
             "BudgetExhausted",
-            "max by ($by, budget) (tokencost_budget_spent_usd / (tokencost_budget_limit_usd > 0)) >= $consumed",
+            per_budget("tokencost_budget_spent_usd / (tokencost_budget_limit_usd > 0)") + " >= $consumed",
             "A budget is spent.",
             "{{ $value | humanizePercentage }} of budget {{ $labels.budget }} is spent.",
             ONCALL,

@@ -3,7 +3,7 @@ more than a Prometheus takes. And the ratios of budgets, whose sums the exporter
 
 from __future__ import annotations
 
-from exporter.rules.rule import Group, Record, promql
+from exporter.rules.rule import Group, Record, per_budget, promql
 
 TOTALS = Group(
     "tokencost-totals",
@@ -30,11 +30,11 @@ TOTALS = Group(
         ),
         Record(
             "budget:tokencost_budget_consumed:ratio",
-            "max by ($by, budget) (tokencost_budget_spent_usd / (tokencost_budget_limit_usd > 0))",
+            per_budget("tokencost_budget_spent_usd / (tokencost_budget_limit_usd > 0)"),
         ),
         Record(
             "budget:tokencost_budget_forecast:ratio",
-            "max by ($by, budget) (tokencost_budget_forecast_usd / (tokencost_budget_limit_usd > 0))",
+            per_budget("tokencost_budget_forecast_usd / (tokencost_budget_limit_usd > 0)"),
         ),
         Record(
             "budget:tokencost_budget_elapsed:ratio",

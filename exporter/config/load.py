@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from exporter.config import checks, document
+from exporter.config import checks, document, reading
 from exporter.config.document import Document, Finding
-from exporter.config.messages import explain, keys_only
 from exporter.config.schema import Config
 from exporter.config.types import Loc, Mistake
-from exporter.errors import ConfigError, Problem
 
-MAX_BYTES = 1 << 20
 # Stands in for prices that could not be read: no product is then said to lack one.
 ANY_PRICE = {
     "gpus": [
@@ -32,31 +28,14 @@ def load(path: Path, *, today: date) -> Config:
 
     Raises ConfigError with all problems, in the order of the file, and nothing else. Blocks on the file.
     """
-    parsed = document.read(_text(path))
+    parsed = document.read(reading.text(path, "--config.file"))
     config = None
     if () not in parsed.broken:
         config, mistakes = _check(parsed, str(path.absolute().parent), today)
         parsed.findings += [Finding(parsed.place(loc), loc, wrong, fix) for loc, wrong, fix in mistakes]
     if config is None or parsed.findings:
-        found = sorted(parsed.findings, key=lambda finding: (finding.place[:2], len(finding.loc)))
-        raise ConfigError(tuple(_problem(path, finding) for finding in found))
+        raise reading.refusal(path, parsed.findings)
     return config
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        wrong = f"cannot be read: {getattr(error, 'strerror', None) or 'not a file name'}"
-        raise ConfigError((Problem(str(path), "", wrong, "check --config.file and the file's permissions"),)) from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigError((Problem(str(path), "", "larger than 1 MiB", "split it over several exporters"),))
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        file_line = f"{path}:{raw.count(10, 0, error.start) + 1}"
-        raise ConfigError((Problem(file_line, "", "not UTF-8 text", "save the file as UTF-8"),)) from error
 
 
 def _check(parsed: Document, folder: str, today: date) -> tuple[Config | None, list[Mistake]]:
@@ -65,16 +44,8 @@ def _check(parsed: Document, folder: str, today: date) -> tuple[Config | None, l
     if not isinstance(data, dict):
         wrong = "the file is empty" if data is None else "the file is not a mapping"
         return None, [((), wrong, "start with `pools:`, see README.md")]
-    mistakes: list[Mistake] = []
-    config: Config | None = None
-    try:
-        config = Config.model_validate(data, context=folder)
-        rest: Config | None = config
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-        for detail in errors:
-            mistakes += explain(detail, parsed.place(keys_only(detail["loc"])).text)
-        rest = _readable(data, (keys_only(detail["loc"]) for detail in errors), folder)
+    config, mistakes, locs = reading.check(Config, parsed, folder)
+    rest = config or _readable(data, locs, folder)
     if rest:
         mistakes += checks.disagreements(rest, today)
     return config, [mistake for mistake in mistakes if not parsed.is_broken(mistake[0])]
@@ -109,23 +80,3 @@ def _harmless_pool(index: int, pool: Any) -> dict[str, Any]:
         "gpus": {"count": 1},
         "usd_per_gpu_hour": 0,
     }
-
-
-def _problem(path: Path, finding: Finding) -> Problem:
-    line = finding.place.line
-    return Problem(f"{path}:{line}" if line else str(path), key_path(finding.loc), finding.wrong, finding.fix)
-
-
-def key_path(loc: Loc) -> str:
-    """`pools[1].gpus.count`; a key that is not plain text is quoted, so that it cannot forge a log line."""
-    return "".join(_steps(loc)).removeprefix(".")
-
-
-def _steps(loc: Loc) -> Iterator[str]:
-    for step in loc:
-        if isinstance(step, int):
-            yield f"[{step}]"
-        elif re.fullmatch(r"[\w-]{1,64}", step, re.ASCII):
-            yield f".{step}"
-        else:
-            yield f"[{step[:64]!r}]"

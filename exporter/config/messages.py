@@ -15,6 +15,8 @@ from exporter.config.part import Part
 from exporter.config.prices import GpuPrice, OwnedGpu
 from exporter.config.schema import Config, ExportedGpus, NvmlGpus, StaticGpus
 from exporter.config.types import (
+    BCRYPT_PATTERN,
+    HEADER_PATTERN,
     LABEL_PATTERN,
     LABEL_VALUE_PATTERN,
     METRIC_PATTERN,
@@ -58,14 +60,20 @@ PATTERNS = {
     METRIC_PATTERN: ("not a metric's name", "write a whole sample name: letters, digits, `_` and `:`"),
     LABEL_VALUE_PATTERN: ("with control characters", "write one line of visible text"),
     TEXT_PATTERN: ("empty, or with control characters", "write one line of visible text"),
+    HEADER_PATTERN: ("empty, or not plain ASCII", "write visible ASCII, or remove the key"),
+    BCRYPT_PATTERN: ("not a bcrypt hash", "make one, such as with `htpasswd -nBC 10 USER`: $2y$10$..."),
     USERNAME_PATTERN: ("empty, or with a colon or control characters", "write one line of visible text without `:`"),
 }
 
 EXAMPLES = {
+    "burst": "burst: 20",
+    "cert_file": "cert_file: server.crt",
     "count": "count: 4",
     "endpoint": "endpoint: http://127.0.0.1:4318/v1/metrics",
     "endpoints": "endpoints: [{url: http://127.0.0.1:8000/metrics}]",
     "gpus": "gpus: {count: 4}",
+    "interval": "interval: 1s",
+    "key_file": "key_file: server.key",
     "limit_usd": "limit_usd: 5000",
     "model": 'model: "gpt-4o*"',
     "name": "name: llama-70b",
@@ -97,8 +105,9 @@ TAGGED: dict[str, type[Part]] = {
 TAGS = frozenset({*TAGGED, "metric:names", "purchase:kind", "purchase:blend", "[key]"})
 
 
-def explain(error: ErrorDetails, text: str) -> Iterator[Mistake]:
-    """The mistakes behind one of pydantic's errors; `text` is the value as it stands in the file."""
+def explain(error: ErrorDetails, text: str, root: type[Part] = Config) -> Iterator[Mistake]:
+    """The mistakes behind one of pydantic's errors; `text` is the value as it stands in the file, `root` the model of
+    the whole file."""
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     loc = keys_only(error["loc"])
     if kind == "mistakes":
@@ -116,7 +125,7 @@ def explain(error: ErrorDetails, text: str) -> Iterator[Mistake]:
         "reason": reason,
         "allowed": allowed,
         "example": EXAMPLES.get(str(loc[-1]), f"{loc[-1]}: ...") if loc else "",
-        "keys": nearest(error["loc"]) if kind == "extra_forbidden" else "",
+        "keys": nearest(error["loc"], root) if kind == "extra_forbidden" else "",
     }
     wrong, fix = MESSAGES.get(kind, FALLBACK)
     yield loc, wrong.format_map(fields), fix.format_map(fields)
@@ -134,17 +143,17 @@ def keys_only(loc: Loc) -> Loc:
     return tuple(step for step in loc if step not in TAGS)
 
 
-def nearest(loc: Loc) -> str:
+def nearest(loc: Loc, root: type[Part]) -> str:
     """What an unknown key may have been meant to be, among the keys its place knows."""
-    part = part_at(loc[:-1])
+    part = part_at(loc[:-1], root)
     known = [info.alias or name for name, info in part.model_fields.items()]
     near = get_close_matches(str(loc[-1])[:64], known, 1, 0.6)
     return f"did you mean `{near[0]}`?" if near else f"remove it, or use one of: {', '.join(known)}"
 
 
-def part_at(loc: Loc) -> type[Part]:
+def part_at(loc: Loc, root: type[Part]) -> type[Part]:
     """The model that reads what stands at one of pydantic's locations."""
-    parts: list[type[Part]] = [Config]
+    parts = [root]
     for step in loc:
         if step in TAGGED:
             parts = [TAGGED[step]]

@@ -36,6 +36,9 @@ TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # no control characters:
 UUID_PATTERN = r"^(GPU|MIG)-[0-9A-Za-z/-]{1,124}$"  # MIG-GPU-.../1/0: an instance, as drivers before R470 name it
 LABEL_VALUE_PATTERN = TEXT_PATTERN.replace("+", "*")
 USERNAME_PATTERN = r"^[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # a colon would end it (RFC 7617)
+HEADER_PATTERN = r"^[\x20-\x7e]*[\x21-\x7e]$"
+# Cost, 16 bytes of salt, 23 of hash. The last letters of salt and hash have bits to spare, which are zero.
+BCRYPT_PATTERN = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[./A-Za-z0-9]$"
 DURATION_PATTERN = r"^[1-9][0-9]{0,11}(ms|s|m|h|d)$"
 
 

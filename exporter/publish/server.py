@@ -1,50 +1,38 @@
 """The HTTP side: finished bytes out, nothing computed on the loop, and no client that can hold it up.
 
-Everything here is public and read-only but the reload, which is off unless asked for. Nothing of a request ever
-becomes a label, a log line or part of an answer.
+Everything here is read-only but the reload, which is off unless asked for, and public unless web.yml says otherwise.
+Nothing of a request ever becomes a label, a log line or part of an answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
 import re
-import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from importlib.resources import files
 
 from aiohttp import web
-from isal import igzip
 
 from exporter.errors import StartError, TokencostError
+from exporter.publish import assets
 from exporter.publish.answer import Answer
+from exporter.publish.connections import HEADER_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS, Connections, Handler, listen
+from exporter.publish.gate import Bucket, Gate
+from exporter.publish.headers import headers
 from exporter.publish.history import History
 from exporter.publish.negotiation import CONTENT_TYPES, format_for, gzip_for
+from exporter.publish.passwords import Passwords, TooBusyError
 from exporter.publish.view import View
 from exporter.publish.writer import Rendered
 
-MAX_CONNECTIONS = 256  # a Prometheus pair, probes and some browsers need a dozen
-HEADER_SECONDS = 10.0  # from connect to the end of the first request's headers
 ANSWER_SECONDS = 60.0  # for a whole answer, sending included
-KEEPALIVE_SECONDS = 75.0  # above Prometheus's usual scrape intervals
 STOP_SECONDS = 3.0  # for answers under way when the program ends
-
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "Server": "tokencost-exporter",
-    "X-Content-Type-Options": "nosniff",
-}
-PAGE = files("exporter") / "publish" / "page"  # page.html is served as /, what it asks for below /page/
-TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+MAX_BODY = 4096  # bytes of a request's body; none is ever read
 PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
-NOT_YET = "Nothing has been measured yet: the first tick is still running.\n"
+OPEN = frozenset({"/-/healthy", "/-/ready"})  # without a password, and at any rate: probes have none
+LOGIN = {"WWW-Authenticate": 'Basic realm="tokencost-exporter", charset="UTF-8"'}
+LATER = {"Retry-After": "1"}
 
 
 @dataclass(slots=True)
@@ -67,78 +55,66 @@ class Server:
         *,
         telemetry_path: str = "/metrics",
         reload: Callable[[], Awaitable[None]] | None = None,
+        gate: Gate | None = None,
         header_seconds: float = HEADER_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self._site = site
         self._reload = reload
-        self._header_seconds = header_seconds
+        self._gate = gate or Gate()
         self._answer_seconds = answer_seconds
-        self._max_connections = max_connections
-        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}  # connections without a request so far
-        self._listener: asyncio.Server | None = None
-        self._runner = web.AppRunner(
-            self._app(telemetry_path),
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            shutdown_timeout=STOP_SECONDS,
-        )
+        self._passwords = Passwords()
+        self._bucket = Bucket()
+        self._connections = Connections(self._gate, max_connections, header_seconds, idle_seconds)
+        self._accepting: asyncio.Task[None] | None = None
+        self._runner = web.AppRunner(self._app(telemetry_path), handle_signals=False, shutdown_timeout=STOP_SECONDS)
+
+    @property
+    def scheme(self) -> str:
+        """http or https."""
+        return "https" if self._gate.latest.context else "http"
 
     async def start(self, listen_address: str) -> str:
         """Listen; the address bound, as host:port. StartError where the address is wrong or taken."""
         sock = listen(listen_address)
         await self._runner.setup()
-        self._listener = await asyncio.get_running_loop().create_server(self._connection, sock=sock)
+        assert self._runner.server  # noqa: S101 - it has just been set up
+        self._accepting = asyncio.create_task(self._connections.accept(sock, self._runner.server), name="accept")
+        self._accepting.add_done_callback(lambda _: sock.close())
         host, port = sock.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def stop(self) -> None:
         """Stop listening, let answers under way finish, close."""
-        if self._listener:
-            self._listener.close()
-        for timer in self._silent.values():
-            timer.cancel()
+        if self._accepting:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        self._connections.close()
         await self._runner.cleanup()
+        self._passwords.close()
 
     def _app(self, telemetry_path: str) -> web.Application:
-        assets = {asset.name: _asset(asset.name, asset.read_bytes()) for asset in PAGE.iterdir() if asset.is_file()}
-        pages = {"/": assets.pop("page.html")} | {f"/page/{name}": asset for name, asset in assets.items()}
-        pages |= {"/-/healthy": _healthy, "/-/ready": self._ready}
+        pages = assets.pages() | {"/-/healthy": _healthy, "/-/ready": self._ready}
         pages |= {"/api/v1/snapshot": self._snapshot, "/api/v1/history": self._history}
         if not PATH.fullmatch(telemetry_path):
             raise StartError(f"--web.telemetry-path: {telemetry_path!r} is not a path such as /metrics")
         if telemetry_path in pages:
             raise StartError(f"--web.telemetry-path: {telemetry_path!r} is taken by another page")
         pages[telemetry_path] = self._metrics
-        app = web.Application(middlewares=[self._within_time])
+        app = web.Application(middlewares=[self._within_time, self._admitted])
         app.add_routes([web.get(path, handler) for path, handler in pages.items()])
         app.add_routes([web.post("/-/reload", self._do_reload)])
-        app.on_response_prepare.append(_secure)
+        app.on_response_prepare.append(self._secure)
         return app
 
-    def _connection(self) -> asyncio.BaseProtocol:
-        """One more connection. aiohttp times idle connections only after their first request: this times the first."""
-        server = self._runner.server
-        if server is None or len(server.connections) >= self._max_connections:
-            return _Refused()
-        protocol = server()
-        loop = asyncio.get_running_loop()
-        self._silent[protocol] = loop.call_later(self._header_seconds, self._close_silent, protocol)
-        return protocol
-
-    def _close_silent(self, protocol: web.RequestHandler) -> None:
-        del self._silent[protocol]
-        protocol.force_close()
-
     @web.middleware
-    async def _within_time(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def _within_time(self, request: web.Request, handler: assets.Handler) -> web.StreamResponse:
         """Send the answer here and not later, so that a client that does not read it is let go of."""
-        if timer := self._silent.pop(request.protocol, None):
-            timer.cancel()
+        held = request.protocol.held if isinstance(request.protocol, Handler) else None
+        if held:
+            held.asked()
         try:
             async with asyncio.timeout(self._answer_seconds):
                 try:
@@ -151,22 +127,47 @@ class Server:
             if request.transport:
                 request.transport.abort()
             raise
+        finally:
+            if held:
+                held.answered()
+
+    @web.middleware
+    async def _admitted(self, request: web.Request, handler: assets.Handler) -> web.StreamResponse:
+        """Answer those whom the rules let in, and refuse the others."""
+        if request.body_exists and (request.content_length is None or request.content_length > MAX_BODY):
+            refusal = web.Response(status=413, text="No page here takes a body.\n")
+            refusal.force_close()
+            return refusal
+        rules = await self._gate.rules()
+        resource = request.match_info.route.resource
+        if resource and resource.canonical in OPEN:
+            return await handler(request)
+        if not self._bucket.take(rules.rate, time.monotonic_ns()):
+            return web.Response(status=429, text="More requests than rate_limit allows.\n", headers=LATER)
+        if rules.users:
+            login = request.headers.get("Authorization", "")
+            try:
+                if not await self._passwords.admit(rules.users, login, request.remote or ""):
+                    return web.Response(status=401, text="A user name and password, please.\n", headers=LOGIN)
+            except TooBusyError:
+                return web.Response(status=429, text="Too many passwords are being checked.\n", headers=LATER)
+        return await handler(request)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         rendered = self._site.rendered
         if rendered is None:
-            return web.Response(status=503, text=NOT_YET)
+            return web.Response(status=503, text=assets.NOT_YET)
         fmt = format_for(request.headers.get("Accept", ""))
         gzip = gzip_for(request.headers.get("Accept-Encoding", ""))
         body = rendered.ready(fmt, gzip) or await asyncio.to_thread(rendered.body, fmt, gzip)
-        headers = {"Content-Type": CONTENT_TYPES[fmt], "Vary": "Accept, Accept-Encoding"}
-        return web.Response(body=body, headers=headers | ({"Content-Encoding": "gzip"} if gzip else {}))
+        said = {"Content-Type": CONTENT_TYPES[fmt], "Vary": "Accept, Accept-Encoding"}
+        return web.Response(body=body, headers=said | ({"Content-Encoding": "gzip"} if gzip else {}))
 
     async def _snapshot(self, request: web.Request) -> web.Response:
-        return await _json(request, self._site.snapshot)
+        return await assets.json(request, self._site.snapshot)
 
     async def _history(self, request: web.Request) -> web.Response:
-        return await _json(request, self._site.history.latest)
+        return await assets.json(request, self._site.history.latest)
 
     async def _ready(self, _: web.Request) -> web.Response:
         if self._site.ready:
@@ -182,74 +183,16 @@ class Server:
             return web.Response(status=500, text=f"The config was not reloaded; the old one still serves.\n{error}\n")
         return web.Response(text="Reloaded.\n")
 
-
-class _Refused(asyncio.Protocol):
-    """A connection beyond the cap."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+    async def _secure(self, _: web.Request, response: web.StreamResponse) -> None:
+        cache = response.headers.get("Cache-Control", "no-store")
+        response.headers.update(headers(self._gate.latest.headers, cache))
 
 
 async def _healthy(_: web.Request) -> web.Response:
     return web.Response(text="Healthy.\n")
 
 
-def _asset(name: str, body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """A file of the package. It changes with the version only: browsers keep it, and ask whether it is still so."""
-    bodies = {False: body, True: igzip.compress(body, 2)}
-    tag, content_type = hashlib.sha256(body).hexdigest()[:16], TYPES[name.rpartition(".")[2]]
-
-    async def serve(request: web.Request) -> web.Response:
-        gzip = gzip_for(request.headers.get("Accept-Encoding", ""))
-        known = _known(request, tag)
-        return _tagged(tag, None if known else bodies[gzip], gzip, f"{content_type}; charset=utf-8", "no-cache")
-
-    return serve
-
-
-async def _json(request: web.Request, answer: Answer | None) -> web.Response:
-    if answer is None:
-        return web.Response(status=503, text=NOT_YET)
-    gzip = gzip_for(request.headers.get("Accept-Encoding", ""))
-    body = None if _known(request, answer.tag) else await asyncio.to_thread(answer.body, gzip)
-    return _tagged(answer.tag, body, gzip, "application/json", "no-store")
-
-
-def _known(request: web.Request, tag: str) -> bool:
-    """Whether the client has the body of that tag already."""
-    return any(known.value in {tag, "*"} for known in request.if_none_match or ())
-
-
-def _tagged(tag: str, body: bytes | None, gzip: bool, content_type: str, cache: str) -> web.Response:
-    """None: not modified. The tag is weak because it names the plain body and the gzipped one."""
-    headers = {"ETag": f'W/"{tag}"', "Vary": "Accept-Encoding", "Cache-Control": cache}
-    if body is None:
-        return web.Response(status=304, headers=headers)
-    headers |= {"Content-Type": content_type} | ({"Content-Encoding": "gzip"} if gzip else {})
-    return web.Response(body=body, headers=headers)
-
-
 async def _send(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     await response.prepare(request)
     await response.write_eof()
     return response
-
-
-async def _secure(_: web.Request, response: web.StreamResponse) -> None:
-    cache = response.headers.get("Cache-Control", "no-store")
-    response.headers.update(HEADERS | {"Cache-Control": cache})
-
-
-def listen(address: str) -> socket.socket:
-    """A listening socket on `host:port`, `[v6]:port` or `:port` (all interfaces, both families where there are two)."""
-    host, colon, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise StartError(f"--web.listen-address: {address!r} is not host:port, such as 127.0.0.1:9742 or :9742")
-    both = not host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, int(port)), family=family, backlog=128, dualstack_ipv6=both)
-    except OSError as error:
-        what = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise StartError(f"cannot listen on {address}: {what}") from error

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from exporter.config import document, messages
 from exporter.config.json_schema import schema_json
+from exporter.config.web import WebConfig
 
 HERE = Path(__file__).parent
 COMMITTED = Path(__file__).parents[2] / "exporter" / "config" / "tokencost.schema.json"
@@ -83,5 +84,6 @@ def test_defaults_are_spelled_as_in_the_file() -> None:
 
 
 def test_every_required_key_has_an_example_for_its_message() -> None:
-    required = {key for part in SHAPE["$defs"].values() for key in part.get("required", ())}
+    shapes = (SHAPE, WebConfig.model_json_schema())
+    required = {key for shape in shapes for part in shape["$defs"].values() for key in part.get("required", ())}
     assert required - {"source"} == set(messages.EXAMPLES)

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from exporter.publish.server import HEADERS, PAGE
+from exporter.publish.assets import PAGE
+from exporter.publish.headers import HEADERS
 from tests.publish.test_history import books, pool
 from tests.publish.test_server import serving, site_of
 from tests.publish.world import family, fleet, view

@@ -33,6 +33,7 @@ from exporter.ledger.store import Store
 from exporter.metering.meter import Measured
 from exporter.pricing.catalog import Catalog
 from exporter.publish.catalog import CATALOG, of_shard
+from exporter.publish.gate import Gate
 from exporter.publish.otlp import Pusher
 from exporter.publish.runtime import Runtime
 from exporter.publish.server import Server, Site
@@ -63,15 +64,20 @@ class Options:
     listen_address: str = ":9742"
     telemetry_path: str = "/metrics"
     storage_path: str = "data/ledger.db"
+    web_config_file: Path | None = None
     enable_lifecycle: bool = False
     auto_reload: bool = False
     shard: Shard = WHOLE
 
 
 class App:
-    """One exporter process. `run` returns after SIGTERM, SIGINT or `stop`, with the ledger saved."""
+    """One exporter process. `run` returns after SIGTERM, SIGINT or `stop`, with the ledger saved.
+
+    ConfigError where web.yml will not do.
+    """
 
     def __init__(self, options: Options, config: Config, clock: Clock) -> None:
+        self.gate = Gate(options.web_config_file)
         self._options = options
         self._config = options.shard.part(config)
         self._clock = clock
@@ -110,10 +116,11 @@ class App:
             self._site,
             telemetry_path=self._options.telemetry_path,
             reload=self._reloads.reload if self._options.enable_lifecycle else None,
+            gate=self.gate,
         )
         try:
             address = await server.start(self._options.listen_address)
-            log.info("listening", extra={"address": address, "version": __version__})
+            log.info("listening", extra={"address": address, "scheme": self.gate.scheme, "version": __version__})
             if on_listening:
                 on_listening(address)
             await self._load_catalog(self._config)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from exporter import __version__, dashboards
@@ -19,8 +20,9 @@ from exporter.clock import SystemClock
 from exporter.config.load import load
 from exporter.config.schema import Config
 from exporter.config.shard import WHOLE, Shard
-from exporter.errors import ConfigError, StartError, TokencostError
+from exporter.errors import ConfigError, Problem, StartError, TokencostError
 from exporter.logs import start_logging
+from exporter.publish.gate import Gate
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 _DEMO_ADDRESS = "127.0.0.1:9742"
@@ -67,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
         "--config.enable-auto-reload", dest="auto_reload", action="store_true", help="reload when the file has changed"
     )
     flag("--web.listen-address", dest="listen_address", metavar="HOST:PORT", help="default :9742; port 0: a free one")
+    flag(
+        "--web.config.file",
+        dest="web_config_file",
+        type=Path,
+        metavar="FILE",
+        help="TLS and passwords, see docs/web.md",
+    )
     flag("--web.telemetry-path", dest="telemetry_path", default="/metrics", metavar="PATH")
     flag("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST /-/reload")
     flag("--storage.path", dest="storage_path", default="data/ledger.db", metavar="FILE", help=":memory: keeps nothing")
@@ -124,6 +133,7 @@ def _options(args: argparse.Namespace) -> Options:
         listen_address=args.listen_address or ":9742",
         telemetry_path=args.telemetry_path,
         storage_path=args.storage_path,
+        web_config_file=args.web_config_file,
         enable_lifecycle=args.lifecycle,
         auto_reload=args.auto_reload,
         shard=args.shard,
@@ -141,9 +151,28 @@ def _load(path: Path) -> Config:
     return load(path, today=datetime.now(UTC).date())
 
 
-def _summary(config: Config) -> str:
+def _check(files: Mapping[Path, Callable[[Path], str]]) -> None:
+    said: list[str] = []
+    problems: list[Problem] = []
+    for file, summary in files.items():
+        try:
+            said.append(f"{file} is valid: {summary(file)}")
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(tuple(problems))
+    print("\n".join(said))
+
+
+def _summary(shard: Shard, file: Path) -> str:
+    config = shard.part(_load(file))
     endpoints = sum(len(pool.endpoints) for pool in config.pools)
     return f"pools {len(config.pools)}, endpoints {endpoints}"
+
+
+def _web_summary(file: Path) -> str:
+    gate = Gate(file)
+    return f"{gate.scheme}, users {len(gate.latest.users)}"
 
 
 async def _serve(args: argparse.Namespace) -> None:
@@ -161,7 +190,7 @@ async def _demo(args: argparse.Namespace) -> None:
             for address in [args.listen_address] if args.listen_address else [_DEMO_ADDRESS, "127.0.0.1:0"]:
                 try:
                     app = App(replace(options, listen_address=address), _load(config), SystemClock())
-                    await app.run(on_listening=_announce)
+                    await app.run(on_listening=partial(_announce, app.gate.scheme))
                 except StartError:
                     if address == _DEMO_ADDRESS and not args.listen_address:
                         continue  # somebody has that port: take a free one
@@ -178,8 +207,9 @@ async def _probe(args: argparse.Namespace) -> None:
     print(text.encode(encoding, "replace").decode(encoding), end="")
 
 
-def _announce(address: str) -> None:
-    print(f"The page: http://{address}/   the metrics: http://{address}/metrics   (Ctrl-C ends the demo)", flush=True)
+def _announce(scheme: str, address: str) -> None:
+    url = f"{scheme}://{address}"
+    print(f"The page: {url}/   the metrics: {url}/metrics   (Ctrl-C ends the demo)", flush=True)
 
 
 def _generate(args: argparse.Namespace) -> None:
@@ -189,7 +219,8 @@ def _generate(args: argparse.Namespace) -> None:
 
 def _check_or_serve(args: argparse.Namespace) -> None:
     if args.config_check:
-        print(f"{args.config_file} is valid: {_summary(args.shard.part(_load(args.config_file)))}")
+        files: dict[Path, Callable[[Path], str]] = {args.config_file: partial(_summary, args.shard)}
+        _check(files | ({args.web_config_file: _web_summary} if args.web_config_file else {}))
     else:
         asyncio.run(_serve(args))
 

@@ -28,7 +28,8 @@ IDLE_SECONDS = 75.0  # from an answer to the next request; above Prometheus's us
 TLS_END_SECONDS = 1.0  # for a client to say goodbye
 BACKLOG = 1024  # connections that the system keeps for us until they are accepted
 PAUSE = 0.1  # seconds, where the system has no more file descriptors
-LIMITS = {"max_line_size": 8190, "max_field_size": 8190, "max_headers": 64}  # bytes; half a megabyte in all
+MAX_LINE = 8190  # bytes of the request line, and of a header
+MAX_HEADERS = 64
 LINGER_SECONDS = 1.0  # for a body that nobody asked for, so that its sender sees the refusal
 REFUSALS = {400: "This is not a request that is understood here.\n", 500: "This exporter has a bug; see its log.\n"}
 
@@ -155,9 +156,15 @@ class Handler(web.RequestHandler):
     __slots__ = ("held",)
 
     def __init__(self, server: web.Server, held: Held) -> None:
-        loop = asyncio.get_running_loop()
         super().__init__(
-            server, loop=loop, access_log=None, lingering_time=LINGER_SECONDS, auto_decompress=False, **LIMITS
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # as aiohttp's own runner allows
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+            lingering_time=LINGER_SECONDS,
+            auto_decompress=False,
         )
         self.held = held
 

@@ -50,6 +50,11 @@ class Gate:
         """The rules as last read."""
         return self._rules
 
+    @property
+    def scheme(self) -> str:
+        """http or https: it does not change while running."""
+        return "https" if self._rules.context else "http"
+
     async def rules(self) -> Rules:
         """The rules as they are now."""
         if self._file and self._changed():

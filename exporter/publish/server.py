@@ -71,11 +71,6 @@ class Server:
         self._accepting: asyncio.Task[None] | None = None
         self._runner = web.AppRunner(self._app(telemetry_path), handle_signals=False, shutdown_timeout=STOP_SECONDS)
 
-    @property
-    def scheme(self) -> str:
-        """http or https."""
-        return "https" if self._gate.latest.context else "http"
-
     async def start(self, listen_address: str) -> str:
         """Listen; the address bound, as host:port. StartError where the address is wrong or taken."""
         sock = listen(listen_address)

@@ -118,6 +118,7 @@ async def test_other_methods_are_refused(method: str) -> None:
         for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/api/v1/snapshot", "/page/page.js"):
             async with client.request(method, path) as answer:
                 assert answer.status == 405
+                assert answer.headers["Allow"] == "GET,HEAD"
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -202,6 +203,9 @@ async def test_a_bad_request_is_refused_and_health_still_answers(request_bytes: 
         answer = await talk(address, request_bytes)
         assert b" 200 " not in answer.partition(b"\r\n")[0]
         assert b"<script" not in answer
+        assert b"aiohttp" not in answer
+        assert b"nonsense" not in answer
+        assert not answer or b"X-Content-Type-Options: nosniff" in answer
         async with client.get("/-/healthy") as health:
             assert health.status == 200
 
@@ -244,20 +248,98 @@ async def wait_closed(writer: asyncio.StreamWriter, reader: asyncio.StreamReader
         await asyncio.sleep(0)
 
 
-async def test_connections_beyond_the_cap_are_closed_and_room_is_used_again() -> None:
-    async with serving(Site(), max_connections=2) as (_, address):
-        host, _, port = address.rpartition(":")
-        held = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
-        for reader, writer in held:
-            writer.write(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
-            await reader.readuntil(b"Healthy.\n")
-        request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        assert await talk(address, request) == b""
-        for _, writer in held:
+HEALTH = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connect(address: str) -> Streams:
+    host, _, port = address.rpartition(":")
+    return await asyncio.open_connection(host, int(port))
+
+
+async def healthy(streams: Streams) -> bool:
+    """Whether the connection still gets an answer."""
+    reader, writer = streams
+    try:
+        writer.write(HEALTH)
+        return (await reader.readuntil(b"Healthy.\n")).startswith(b"HTTP/1.1 200 ")
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+
+
+async def test_at_the_cap_the_connection_that_asked_longest_ago_makes_room() -> None:
+    async with serving(Site(), max_connections=3) as (_, address):
+        silent, first, second = [await connect(address) for _ in range(3)]
+        silent[1].write(b"GET /-/healthy HTT")  # not a request yet
+        assert await healthy(first)
+        assert await healthy(second)
+        third = await connect(address)  # for the silent one
+        assert await healthy(third)
+        assert await silent[0].read() == b""
+        assert await healthy(first)
+        fourth = await connect(address)  # for the second: the first has asked again
+        assert await healthy(fourth)
+        assert not await healthy(second)
+        assert [await healthy(streams) for streams in (first, third, fourth)] == [True] * 3
+        for _, writer in (silent, first, second, third, fourth):
             writer.close()
-        while not (answer := await talk(address, request)):
-            pass
-        assert answer.endswith(b"Healthy.\n")
+
+
+async def test_where_all_are_being_answered_the_longest_at_it_makes_room() -> None:
+    release = asyncio.Event()
+
+    async def reload() -> None:
+        await release.wait()
+
+    async with serving(Site(), reload=reload, max_connections=2) as (_, address):
+        slow = [await connect(address) for _ in range(2)]
+        for _, writer in slow:
+            writer.write(b"POST /-/reload HTTP/1.1\r\nHost: x\r\n\r\n")
+        newcomer = await connect(address)
+        assert await healthy(newcomer)
+        assert await slow[0][0].read() == b""
+        release.set()
+        assert b"200 OK" in await slow[1][0].readuntil(b"Reloaded.\n")
+        for _, writer in (*slow, newcomer):
+            writer.close()
+
+
+async def test_an_idle_connection_is_closed_and_one_that_asks_is_not() -> None:
+    async with serving(Site(), idle_seconds=0.1) as (_, address):
+        asking, idle = await connect(address), await connect(address)
+        assert await healthy(idle)
+        closed = asyncio.create_task(idle[0].read())
+        while not closed.done():
+            assert await healthy(asking)
+        assert await closed == b""
+        for _, writer in (asking, idle):
+            writer.close()
+
+
+async def test_a_body_is_refused_early() -> None:
+    """The refusal comes before the body, and the rest of it is not waited for."""
+    async with serving(Site()) as (client, address):
+        for head in (b"Content-Length: 10000000", b"Transfer-Encoding: chunked"):
+            for line in (b"GET /-/healthy", b"POST /-/reload"):
+                reader, writer = await connect(address)
+                writer.write(b"%b HTTP/1.1\r\nHost: x\r\n%b\r\n\r\n" % (line, head))
+                answer = await reader.read()  # until it is closed
+                assert answer.startswith(b"HTTP/1.1 413 ")
+                assert b"Connection: close" in answer
+                writer.close()
+        async with client.post("/-/healthy", data=b"x" * 10_000_000) as refused:
+            assert refused.status == 413
+        async with client.post("/-/reload", data=b"{}") as answered:
+            assert answered.status == 403
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with serving(Site()) as (_, address):
+        answer = await talk(address, request * 200 + last)
+        assert answer.count(b"HTTP/1.1 200 OK\r\n") == 200
+        assert answer.rindex(b"HTTP/1.1 404") > answer.rindex(b"HTTP/1.1 200")
 
 
 async def test_many_clients_of_one_tick_get_the_same_page() -> None:

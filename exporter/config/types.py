@@ -38,7 +38,7 @@ LABEL_VALUE_PATTERN = TEXT_PATTERN.replace("+", "*")
 USERNAME_PATTERN = r"^[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # a colon would end it (RFC 7617)
 HEADER_PATTERN = r"^[\x20-\x7e]*[\x21-\x7e]$"
 # Cost, 16 bytes of salt, 23 of hash. The last letters of salt and hash have bits to spare, which are zero.
-BCRYPT_PATTERN = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[./A-Za-z0-9]$"
+BCRYPT_PATTERN = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$"
 DURATION_PATTERN = r"^[1-9][0-9]{0,11}(ms|s|m|h|d)$"
 
 

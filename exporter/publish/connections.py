@@ -1,8 +1,9 @@
 """Connections, from accept to their end: a newcomer always gets in, and nobody stays without asking for something.
 
-At the cap, the connection that has been waiting for a request the longest is closed; where all are being answered, the
-one that has been at it the longest. A thousand idle connections thus take each other's places, not Prometheus's: it
-connects again, and asks at once. Bytes that are no whole request yet do not count as asking.
+At the cap, the address with the most connections loses one: that which has been waiting for a request the longest;
+where all are being answered, the one that has been at it the longest. A thousand idle connections thus take each
+other's places, not Prometheus's; behind one address with them, it connects again, and asks at once. Bytes that are no
+whole request yet do not count as asking.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import os
 import socket
 import ssl
+from collections import Counter
 from typing import Any, cast
 
 from aiohttp import web
@@ -68,9 +70,13 @@ class Connections:
             held.end()
 
     def _make_room(self) -> None:
-        for held in self.waiting or self.busy:
-            held.end()
-            return
+        everyone = (*self.waiting, *self.busy)
+        each = Counter(held.address for held in everyone)
+        most = max(each.values(), default=0)
+        for held in everyone:
+            if each[held.address] == most:
+                held.end()
+                return
 
 
 class Held(asyncio.Protocol):
@@ -78,7 +84,7 @@ class Held(asyncio.Protocol):
 
     def __init__(self, client: socket.socket, address: str, room: Connections, server: web.Server) -> None:
         self.room = room
-        self._address = address
+        self.address = address
         self._server = server
         self._rules = Rules()
         self._client: socket.socket | None = client  # while no transport has it
@@ -147,7 +153,7 @@ class Held(asyncio.Protocol):
 
     def refused(self, what: str, why: str) -> None:
         """Say so in the log, where it is time for it."""
-        self.room.complaints.refused(what, why, self._address, asyncio.get_running_loop().time())
+        self.room.complaints.refused(what, why, self.address, asyncio.get_running_loop().time())
 
 
 class Handler(web.RequestHandler):

@@ -2,14 +2,16 @@
 
 The file and those it names are looked at for every connection and every request, which costs a stat each, and read
 again when one of them changed: renewed certificates and changed users need no restart. What cannot be read leaves the
-old rules at work and is said once.
+old rules at work and is said once; so does a certificate that is out of date, while the old one is not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,7 @@ class Rules:
     """What web.yml says. The defaults are those without one: anybody, in plain text."""
 
     context: ssl.SSLContext | None = None
+    valid_until: float = math.inf  # the certificate, in Unix seconds
     names: frozenset[str] = frozenset()  # one of which a client's certificate must have; empty: any
     users: Mapping[str, str] = field(default_factory=dict, repr=False)  # name -> bcrypt hash; empty: no passwords
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -44,6 +47,8 @@ class Gate:
         self._reading = asyncio.Lock()
         if file:
             self._rules = read(file, self._stamps)
+            if not _valid(self._rules):
+                log.warning("clients will refuse the certificate", extra={"problem": _out_of_date(file)})
 
     @property
     def latest(self) -> Rules:
@@ -73,13 +78,19 @@ class Gate:
         except ConfigError as error:
             problems = error.problems
         else:
-            problems = () if bool(rules.context) == bool(self._rules.context) else (_switched(file),)
+            problems = self._against(rules, file)
         self._stamps = seen
         if not problems:
             self._rules = rules
             log.info("web config read again", extra={"file": str(file)})
         for problem in problems:
             log.warning("web config not read again, the old one still holds", extra={"problem": problem})
+
+    def _against(self, rules: Rules, file: Path) -> tuple[Problem, ...]:
+        """Why the old rules are better."""
+        if bool(rules.context) != bool(self._rules.context):
+            return (_switched(file),)
+        return (_out_of_date(file),) if _valid(self._rules) and not _valid(rules) else ()
 
 
 def read(file: Path, stamps: Stamps) -> Rules:
@@ -90,6 +101,7 @@ def read(file: Path, stamps: Stamps) -> Rules:
     part = config.tls_server_config
     return Rules(
         tls.context(part, file) if part else None,
+        tls.valid_until(part) if part else math.inf,
         frozenset(part.client_allowed_sans or ()) if part else frozenset(),
         config.basic_auth_users,
         config.http_server_config.headers.model_dump(by_alias=True, exclude_none=True),
@@ -110,6 +122,15 @@ def stamp_of(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _valid(rules: Rules) -> bool:
+    return time.time() < rules.valid_until
+
+
+def _out_of_date(file: Path) -> Problem:
+    wrong = "the certificate has expired, or is not valid yet"
+    return Problem(str(file), "tls_server_config.cert_file", wrong, "renew it; a renewed one needs no restart")
 
 
 def _switched(file: Path) -> Problem:

@@ -23,6 +23,7 @@ from exporter.publish.headers import headers
 from exporter.publish.history import History
 from exporter.publish.negotiation import CONTENT_TYPES, format_for, gzip_for
 from exporter.publish.passwords import Passwords, TooBusyError
+from exporter.publish.pieces import PIECE, Pieces
 from exporter.publish.view import View
 from exporter.publish.writer import Rendered
 
@@ -188,6 +189,8 @@ async def _healthy(_: web.Request) -> web.Response:
 
 
 async def _send(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    if isinstance(response, web.Response) and isinstance(response.body, bytes) and len(response.body) > PIECE:
+        response.body = Pieces(response.body)
     await response.prepare(request)
     await response.write_eof()
     return response

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 from exporter.config.web import CIPHERS, CURVES, Tls
@@ -14,6 +16,7 @@ VERIFY = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
+OUT_OF_DATE = {9, 10}  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 PAIR = "check that it is PEM, and that cert_file and key_file belong together"
 
 
@@ -46,6 +49,27 @@ def context(tls: Tls, file: Path) -> ssl.SSLContext:
             raise _refused(file, "client_ca_file", _why(error), "name a file with PEM certificates") from None
     made.verify_mode = VERIFY[tls.client_auth_type]
     return made
+
+
+def valid_until(tls: Tls) -> float:
+    """Unix seconds until which clients take the certificate; 0 where they do not now, infinite where that cannot be
+    told. ssl tells dates only in a handshake, so here is one, in memory. Blocks on the files."""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate vouches for itself
+    ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        server.load_cert_chain(tls.cert_file, tls.key_file, password=_no_passphrase)
+        client.load_verify_locations(tls.cert_file)
+        asking, answering = client.wrap_bio(ours, theirs), server.wrap_bio(theirs, ours, server_side=True)
+        for side in (asking, answering, asking):  # TLS 1.3 takes the client no more
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        return ssl.cert_time_to_seconds(str((asking.getpeercert() or {})["notAfter"]))
+    except ssl.SSLCertVerificationError as error:
+        return 0 if error.verify_code in OUT_OF_DATE else math.inf
+    except (OSError, ValueError, KeyError, _EncryptedError):
+        return math.inf
 
 
 def subject_names(found: ssl.SSLObject) -> set[str]:

@@ -7,6 +7,7 @@ Wrong ones are not: they would push out the good.
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 
 import bcrypt
-from aiohttp import BasicAuth
 
 LONGEST = 72  # bytes of a password that bcrypt looks at; htpasswd and Go ignore the rest too
 MOST_WAITING = 32  # checks under way or in line
@@ -38,7 +38,7 @@ class Passwords:
     async def admit(self, users: Mapping[str, str], header: str, address: str) -> bool:
         """Whether the header has the password of one of the users (name -> bcrypt hash). TooBusyError: ask later."""
         try:
-            user, password, _ = BasicAuth.decode(header, encoding="utf-8")
+            user, password = login_in(header)
         except ValueError:
             return False
         # A name nobody has costs the time of one that somebody has.
@@ -72,6 +72,15 @@ class Passwords:
     def _digest(self, *parts: str) -> bytes:
         """Of parts that cannot run into each other; the hash is one, so a changed password is not known."""
         return blake2b(":".join(part.encode().hex() for part in parts).encode(), key=self._key).digest()
+
+
+def login_in(header: str) -> tuple[str, str]:
+    """User name and password of an Authorization header (RFC 7617). ValueError where it has none."""
+    scheme, _, encoded = header.partition(" ")
+    user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise ValueError
+    return user, password
 
 
 def matches(password: str, expected: str) -> bool:

@@ -9,15 +9,24 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from exporter.errors import StartError, TokencostError
 from exporter.publish import assets
 from exporter.publish.answer import Answer
-from exporter.publish.connections import HEADER_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS, Connections, Handler, listen
+from exporter.publish.connections import (
+    HEADER_SECONDS,
+    IDLE_SECONDS,
+    MAX_CONNECTIONS,
+    Connections,
+    Handler,
+    Held,
+    listen,
+)
 from exporter.publish.gate import Bucket, Gate
 from exporter.publish.headers import headers
 from exporter.publish.history import History
@@ -31,6 +40,7 @@ ANSWER_SECONDS = 60.0  # for a whole answer, sending included
 STOP_SECONDS = 3.0  # for answers under way when the program ends
 MAX_BODY = 4096  # bytes of a request's body; none is ever read
 PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
+VERSIONS = {HttpVersion10, HttpVersion11}  # the parser takes a line without any, too
 OPEN = frozenset({"/-/healthy", "/-/ready"})  # without a password, and at any rate: probes have none
 LOGIN = {"WWW-Authenticate": 'Basic realm="tokencost-exporter", charset="UTF-8"'}
 LATER = {"Retry-After": "1"}
@@ -108,9 +118,8 @@ class Server:
     @web.middleware
     async def _within_time(self, request: web.Request, handler: assets.Handler) -> web.StreamResponse:
         """Send the answer here and not later, so that a client that does not read it is let go of."""
-        held = request.protocol.held if isinstance(request.protocol, Handler) else None
-        if held:
-            held.asked()
+        held = _held(request)
+        held.asked()
         try:
             async with asyncio.timeout(self._answer_seconds):
                 try:
@@ -124,14 +133,12 @@ class Server:
                 request.transport.abort()
             raise
         finally:
-            if held:
-                held.answered()
+            held.answered()
 
     @web.middleware
     async def _admitted(self, request: web.Request, handler: assets.Handler) -> web.StreamResponse:
         """Answer those whom the rules let in, and refuse the others."""
-        if request.body_exists and (request.content_length is None or request.content_length > MAX_BODY):
-            refusal = web.Response(status=413, text="No page here takes a body.\n")
+        if refusal := _unfit(request):
             refusal.force_close()
             return refusal
         rules = await self._gate.rules()
@@ -140,14 +147,22 @@ class Server:
             return await handler(request)
         if not self._bucket.take(rules.rate, time.monotonic_ns()):
             return web.Response(status=429, text="More requests than rate_limit allows.\n", headers=LATER)
-        if rules.users:
-            login = request.headers.get("Authorization", "")
-            try:
-                if not await self._passwords.admit(rules.users, login, request.remote or ""):
-                    return web.Response(status=401, text="A user name and password, please.\n", headers=LOGIN)
-            except TooBusyError:
-                return web.Response(status=429, text="Too many passwords are being checked.\n", headers=LATER)
+        if rules.users and (refusal := await self._unknown(request, rules.users)):
+            return refusal
         return await handler(request)
+
+    async def _unknown(self, request: web.Request, users: Mapping[str, str]) -> web.Response | None:
+        """The refusal of who has not the password of one of these users."""
+        login = request.headers.get("Authorization", "")
+        try:
+            if await self._passwords.admit(users, login, request.remote or ""):
+                return None
+        except TooBusyError:
+            _held(request).refused("a login", "too many passwords are being checked")
+            return web.Response(status=429, text="Too many passwords are being checked.\n", headers=LATER)
+        if login:  # a browser comes without one first
+            _held(request).refused("a login", "no such user, or another password")
+        return web.Response(status=401, text="A user name and password, please.\n", headers=LOGIN)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         rendered = self._site.rendered
@@ -182,6 +197,20 @@ class Server:
     async def _secure(self, _: web.Request, response: web.StreamResponse) -> None:
         cache = response.headers.get("Cache-Control", "no-store")
         response.headers.update(headers(self._gate.latest.headers, cache))
+
+
+def _held(request: web.Request) -> Held:
+    """The connection that it came on."""
+    return cast(Handler, request.protocol).held
+
+
+def _unfit(request: web.Request) -> web.Response | None:
+    """The refusal of a request that nothing here has an answer to."""
+    if request.version not in VERSIONS:
+        return web.Response(status=505, text="HTTP/1.1 and 1.0 are spoken here.\n")
+    if request.body_exists and (request.content_length is None or request.content_length > MAX_BODY):
+        return web.Response(status=413, text="No page here takes a body.\n")
+    return None
 
 
 async def _healthy(_: web.Request) -> web.Response:

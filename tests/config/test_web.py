@@ -75,7 +75,7 @@ rate_limit: {{interval: 1s, burst: 20}}
         "X-XSS-Protection": "0",
     }
     assert found.basic_auth_users == {"prometheus": HASH}
-    assert found.rate_limit == RateLimit(interval="1s", burst=20)
+    assert found.rate_limit == RateLimit.model_validate({"interval": "1s", "burst": 20})
     assert found.rate_limit.interval == SECOND
 
 

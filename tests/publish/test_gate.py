@@ -43,8 +43,8 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The problems that were said."""
-    return [str(getattr(record, "problem", record)) for record in caplog.records if record.levelname == "WARNING"]
+    """The problems of web.yml that were said."""
+    return [str(vars(record)["problem"]) for record in caplog.records if "problem" in vars(record)]
 
 
 def says(user: str, password: str) -> dict[str, str]:
@@ -73,6 +73,19 @@ async def test_every_page_but_the_probes_asks_for_the_password(desk: Desk) -> No
             for path in ("/metrics", "/-/reload"):
                 async with session.request(method, path) as answer:
                     assert answer.status == 401
+
+
+async def test_a_wrong_password_is_logged_once_and_never_shown(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.write(USERS)
+    async with guarding(desk) as address, client(address) as session:
+        assert await status(session, "/metrics") == 401  # as a browser does it first
+        assert caplog.records == []
+        for number in range(5):
+            assert await status(session, "/metrics", headers=says("s3cret-user", f"s3cret-{number}")) == 401
+    (record,) = caplog.records
+    assert record.getMessage() == "refused a login"
+    assert vars(record)["address"] == "127.0.0.1"
+    assert "s3cret" not in str(vars(record))
 
 
 async def test_a_reload_needs_the_password(desk: Desk) -> None:
@@ -158,7 +171,7 @@ async def test_headers_replace_ours_on_every_answer(desk: Desk) -> None:
 
 
 def test_the_bucket_empties_and_fills_again() -> None:
-    bucket, limit = Bucket(), RateLimit(interval="1s", burst=3)
+    bucket, limit = Bucket(), RateLimit.model_validate({"interval": "1s", "burst": 3})
     second = 10**9
     assert [bucket.take(limit, second) for _ in range(5)] == [True] * 3 + [False] * 2
     assert [bucket.take(limit, 2 * second) for _ in range(2)] == [True, False]

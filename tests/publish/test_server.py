@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import sys
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -194,10 +196,21 @@ async def test_reload_answers_with_the_outcome() -> None:
         b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET /metrics HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /metrics\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\r\n" * 5 + b"\x00\xff nonsense\r\n\r\n",
     ],
-    ids=["long header", "many headers", "long path", "bad address", "smuggling", "version", "tls", "nonsense"],
+    ids=[
+        "long header",
+        "many headers",
+        "long path",
+        "bad address",
+        "smuggling",
+        "version",
+        "no version",
+        "tls",
+        "nonsense",
+    ],
 )
 async def test_a_bad_request_is_refused_and_health_still_answers(request_bytes: bytes) -> None:
     async with serving(site_of(fleet()), header_seconds=0.2) as (client, address):
@@ -242,6 +255,31 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go() -> None:
             assert answer.status == 200
 
 
+async def test_clients_that_do_not_read_a_large_answer_have_no_copy_of_it() -> None:
+    """asyncio copies what the system does not take at once; a copy for each of fifty could end the program."""
+    many = view(family(IDLE, {(f"pool-{number:0100}",): number for number in range(100_000)}))
+    site = site_of(many)
+    assert site.rendered
+    page = len(site.rendered.body("text"))
+    async with serving(site) as (client, address):
+        tracemalloc.start()
+        try:
+            idle, _ = tracemalloc.get_traced_memory()
+            slow = [await connect(address) for _ in range(10)]
+            for reader, writer in slow:
+                writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                await reader.read(1)
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
+            async with client.get("/metrics") as answer:
+                assert len(await answer.read()) == page  # the others hold it up in nothing
+            used = tracemalloc.get_traced_memory()[0] - idle
+        finally:
+            tracemalloc.stop()
+        assert used < 3 * page  # two of them are the client's
+        for _, writer in slow:
+            writer.transport.abort()
+
+
 async def wait_closed(writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> None:
     """Until the peer has reset a connection on which nothing is read: writing then fails."""
     while not writer.is_closing() and not reader.at_eof():
@@ -283,6 +321,21 @@ async def test_at_the_cap_the_connection_that_asked_longest_ago_makes_room() -> 
         assert not await healthy(second)
         assert [await healthy(streams) for streams in (first, third, fourth)] == [True] * 3
         for _, writer in (silent, first, second, third, fourth):
+            writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a second address on loopback")
+async def test_at_the_cap_the_address_with_the_most_connections_makes_room() -> None:
+    async with serving(Site(), max_connections=4) as (_, address):
+        host, _, port = address.rpartition(":")
+        other = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
+        assert await healthy(other)  # and then asks for nothing for longer than anybody
+        crowd = [await connect(address) for _ in range(8)]
+        for streams in crowd:
+            await healthy(streams)
+        assert [await healthy(streams) for streams in crowd] == [False] * 5 + [True] * 3
+        assert await healthy(other)
+        for _, writer in (other, *crowd):
             writer.close()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import bcrypt
+import pytest
 import trustme
 import yaml
 from aiohttp import ClientSession, TCPConnector
@@ -107,3 +108,8 @@ async def serial(address: str, context: ssl.SSLContext) -> object:
         return writer.get_extra_info("peercert")["serialNumber"]
     finally:
         writer.transport.abort()
+
+
+def problems(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Those of web.yml that were said."""
+    return [str(vars(record)["problem"]) for record in caplog.records if "problem" in vars(record)]

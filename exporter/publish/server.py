@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -40,10 +41,13 @@ ANSWER_SECONDS = 60.0  # for a whole answer, sending included
 STOP_SECONDS = 3.0  # for answers under way when the program ends
 MAX_BODY = 4096  # bytes of a request's body; none is ever read
 PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
+CONTINUE = "100-continue"
 VERSIONS = {HttpVersion10, HttpVersion11}  # the parser takes a line without any, too
 OPEN = frozenset({"/-/healthy", "/-/ready"})  # without a password, and at any rate: probes have none
 LOGIN = {"WWW-Authenticate": 'Basic realm="tokencost-exporter", charset="UTF-8"'}
 LATER = {"Retry-After": "1"}
+
+Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(slots=True)
@@ -86,8 +90,10 @@ class Server:
         """Listen; the address bound, as host:port. StartError where the address is wrong or taken."""
         sock = listen(listen_address)
         await self._runner.setup()
-        assert self._runner.server  # noqa: S101 - it has just been set up
-        self._accepting = asyncio.create_task(self._connections.accept(sock, self._runner.server), name="accept")
+        server = self._runner.server
+        assert server  # noqa: S101 - it has just been set up
+        server.request_handler = partial(self._expecting_nothing, server.request_handler)
+        self._accepting = asyncio.create_task(self._connections.accept(sock, server), name="accept")
         self._accepting.add_done_callback(lambda _: sock.close())
         host, port = sock.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -114,6 +120,15 @@ class Server:
         app.add_routes([web.post("/-/reload", self._do_reload)])
         app.on_response_prepare.append(self._secure)
         return app
+
+    async def _expecting_nothing(self, answer: Answering, request: web.BaseRequest) -> web.StreamResponse:
+        """aiohttp sends an Expect that it does not know back to the client, before any middleware."""
+        if request.headers.get("Expect", CONTINUE).lower() == CONTINUE:
+            return await answer(request)
+        chosen = headers(self._gate.latest.headers)
+        refusal = web.Response(status=417, text="Nothing is to be expected here.\n", headers=chosen)
+        refusal.force_close()
+        return refusal
 
     @web.middleware
     async def _within_time(self, request: web.Request, handler: assets.Handler) -> web.StreamResponse:

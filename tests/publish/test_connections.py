@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import tracemalloc
+from contextlib import suppress
 from io import BytesIO
+from random import Random
 
 import pytest
 
@@ -221,3 +224,45 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         answer = await talk(address, request * 200 + last)
         assert answer.count(b"HTTP/1.1 200 OK\r\n") == 200
         assert answer.rindex(b"HTTP/1.1 404") > answer.rindex(b"HTTP/1.1 200")
+
+
+SOUND = [
+    b"\r\n".join((*head, b"", body))
+    for *head, body in (
+        (b"GET /metrics HTTP/1.1", b"Host: x", b"Accept: text/plain;q=0.5, */*", b"Accept-Encoding: gzip;q=1", b""),
+        (b"HEAD http://x:80/-/ready?a=%20b#c HTTP/1.0", b"Authorization: Basic eDp5", b'If-None-Match: W/"a", *', b""),
+        (b"POST /-/reload HTTP/1.1", b"Host: [::1]:1", b"Transfer-Encoding: chunked", b"2\r\nab\r\n0\r\n\r\n"),
+        (b"POST /-/reload HTTP/1.1", b"Host: x", b"Expect: 100-continue", b"Content-Length: 2", b"ab"),
+        (b"GET /page/page.js HTTP/1.1", b"Host: x", b"Connection: Upgrade", b"Upgrade: websocket", b"ab"),
+    )
+]
+SPOILT = 300
+BYTES = (b"", b"\0", b"\r\n", b"\n", b" ", b":", b"/", b"%", b"%zz", b"\xff", b"[", b"@", b"-1", b"9" * 30, b"a" * 9000)
+
+
+def spoilt(dice: Random) -> bytes:
+    """A request with one to four changes."""
+    made = dice.choice(SOUND)
+    for _ in range(dice.randint(1, 4)):
+        start = dice.randrange(len(made) + 1)
+        made = made[:start] + dice.choice(BYTES) + made[start + dice.choice((0, 0, 1, 5, 500)) :]
+    return made
+
+
+async def test_no_spoilt_request_meets_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    """As in CVE-2026-44902, where one malformed address ended the process."""
+    dice = Random(7)
+    async with serving(site_of(fleet())) as (client, address):
+        for _ in range(SPOILT):
+            reader, writer = await connect(address)
+            sent = spoilt(dice)
+            writer.write(sent)
+            writer.write_eof()
+            answer = b""
+            with suppress(ConnectionError):
+                answer = await reader.read()
+            assert not answer or re.match(rb"HTTP/1\.[01] (?!500)\d{3} ", answer), sent
+            writer.close()
+        async with client.get("/-/healthy") as health:
+            assert health.status == 200
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -140,8 +140,11 @@ async def test_every_answer_carries_the_security_headers() -> None:
 async def test_nothing_of_a_request_comes_back() -> None:
     async with serving(site_of(fleet())) as (client, _):
         for path in ("/metrics?x=<script>", "/<script>", "/-/reload?<script>"):
-            async with client.get(path, headers={"X-Attack": "<script>"}) as answer:
-                assert b"<script>" not in await answer.read()
+            for name in ("X-Attack", "Expect", "Upgrade", "Accept", "If-None-Match", "Range", "Cookie", "Origin"):
+                async with client.get(path, headers={name: "<script>"}) as answer:
+                    assert b"<script>" not in await answer.read()
+                    assert "<script>" not in str(answer.headers)
+                    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_the_telemetry_path_can_be_moved() -> None:

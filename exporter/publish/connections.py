@@ -92,7 +92,7 @@ class Held(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(room.header_seconds, self.end)
         room.waiting[self] = None
-        self._opening = loop.create_task(self._open(), name="open a connection")
+        self._opening: asyncio.Task[None] | None = loop.create_task(self._open(), name="open a connection")
         self._opening.add_done_callback(self._opened)
 
     async def _open(self) -> None:
@@ -105,6 +105,7 @@ class Held(asyncio.Protocol):
         await asyncio.get_running_loop().connect_accepted_socket(lambda: self, client, ssl=tls, **seconds)
 
     def _opened(self, opening: asyncio.Task[None]) -> None:
+        self._opening = None  # which has such a traceback, too, where it was cancelled
         if self._client:
             self._client.close()
         if not opening.cancelled() and (error := opening.exception()):
@@ -113,6 +114,7 @@ class Held(asyncio.Protocol):
                 self.refused("a TLS handshake", (error.reason or "broken").lower().replace("_", " "))
             elif not isinstance(error, OSError):
                 self.room.complaints.bug(error)
+            _forget(error)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """In plain text at once, else when TLS is agreed on."""
@@ -142,7 +144,7 @@ class Held(asyncio.Protocol):
         self.gone()
         if self._transport:
             self._transport.abort()
-        else:
+        elif self._opening:
             self._opening.cancel()
 
     def gone(self) -> None:
@@ -192,6 +194,8 @@ class Handler(web.RequestHandler):
         """The connection is closed."""
         self.held.gone()
         super().connection_lost(exc)
+        for message, _ in self._messages:  # those that nobody will answer now
+            _forget(getattr(message, "exc", None))
 
     def handle_error(
         self,
@@ -204,6 +208,7 @@ class Handler(web.RequestHandler):
         bad = isinstance(exc, HttpProcessingError)
         if bad:
             self.held.refused("a request", type(exc).__name__)
+            _forget(exc)
         elif exc and not isinstance(exc, ConnectionError):
             self.held.room.complaints.bug(exc)
         if request.writer.output_size > 0:
@@ -222,6 +227,13 @@ class Handler(web.RequestHandler):
     def _bug(self, error: Exception) -> None:
         self.held.room.complaints.bug(error)
         self.held.end()
+
+
+def _forget(error: BaseException | None) -> None:
+    """Let go of what an error's traceback holds: all that was read, the 256 KiB of a TLS connection. They hold each
+    other, so it would stay until the next collection, and a flood comes faster than that."""
+    if error:
+        error.__traceback__ = None
 
 
 def listen(address: str) -> socket.socket:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from asyncio.sslproto import SSLProtocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import trustme
 import yaml
 from aiohttp import ClientSession, TCPConnector
 
+from exporter.publish.connections import Handler, Held
 from exporter.publish.gate import Gate
 from exporter.publish.server import Server, Site
 
@@ -108,6 +111,21 @@ async def serial(address: str, context: ssl.SSLContext) -> object:
         return writer.get_extra_info("peercert")["serialNumber"]
     finally:
         writer.transport.abort()
+
+
+@contextmanager
+def uncollected() -> Iterator[Callable[[], Awaitable[int]]]:
+    """How many connections there are, or are left behind: those that only a collection would find are counted."""
+
+    async def count() -> int:
+        return sum(isinstance(one, Held | Handler | SSLProtocol) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        yield count
+    finally:
+        gc.enable()
 
 
 def problems(caplog: pytest.LogCaptureFixture) -> list[str]:

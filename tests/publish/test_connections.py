@@ -13,6 +13,8 @@ from random import Random
 import pytest
 
 from exporter.publish.server import Site
+from tests.peers.waiting import eventually
+from tests.publish.guarded import uncollected
 from tests.publish.test_server import serving, site_of, talk
 from tests.publish.world import IDLE, family, fleet, view
 
@@ -224,6 +226,14 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         answer = await talk(address, request * 200 + last)
         assert answer.count(b"HTTP/1.1 200 OK\r\n") == 200
         assert answer.rindex(b"HTTP/1.1 404") > answer.rindex(b"HTTP/1.1 200")
+
+
+async def test_a_refused_request_leaves_nothing_behind() -> None:
+    with uncollected() as count:
+        async with serving(Site()) as (_, address):
+            for request in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000, b"GET /\r\n\r\n") * 10:
+                await talk(address, request)
+            await eventually(count, "none is left", until=lambda left: left == 0)
 
 
 SOUND = [

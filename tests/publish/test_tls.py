@@ -13,7 +13,8 @@ import trustme
 
 from exporter.errors import ConfigError
 from exporter.publish.gate import Gate
-from tests.publish.guarded import LOGIN, TLS, USERS, Desk, client, guarding, problems, serial, status
+from tests.peers.waiting import eventually
+from tests.publish.guarded import LOGIN, TLS, USERS, Desk, client, guarding, problems, serial, status, uncollected
 from tests.publish.test_server import site_of, talk
 from tests.publish.world import fleet
 
@@ -207,6 +208,22 @@ async def test_a_handshake_at_the_cap_makes_room(desk: Desk) -> None:
             writer.close()
         for _, writer in silent[18:]:
             writer.close()
+
+
+async def test_a_handshake_that_failed_leaves_nothing_behind(desk: Desk) -> None:
+    """Each has a quarter of a megabyte: what waits for a collection is what a flood fills the memory with."""
+    desk.write(TLS)
+    with uncollected() as count:
+        async with guarding(desk, max_connections=4) as address:
+            host, _, port = address.rpartition(":")
+            clients = []
+            for start in (b"", b"\x16\x03\x01\x02", b"nonsense\r\n\r\n") * 10:
+                clients.append(await asyncio.open_connection(host, int(port)))
+                clients[-1][1].write(start)
+            await eventually(count, "those at the cap are left", until=lambda left: left <= 4 * 2)  # each with its TLS
+            for _, writer in clients:
+                writer.close()
+            await eventually(count, "none is left", until=lambda left: left == 0)
 
 
 def test_what_will_not_do_at_the_start_says_where(desk: Desk) -> None:

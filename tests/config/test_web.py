@@ -10,7 +10,7 @@ from exporter.config.types import SECOND
 from exporter.config.web import CIPHERS, RateLimit, WebConfig, load_web
 from exporter.errors import ConfigError
 
-HASH = "$2y$10$Wl5gwb4SDHFvvzzxOH63fus5R9iqmLATO0AknGNNR9qDUKP.TaL9."
+HASH = "$2y$10$zHyfJQVJH74nP.1uKiKDk.CjzUEUWrPIjSu8ZnHQr2uEFPo0pI7Hq"
 TLS = "cert_file: server.crt, key_file: server.key"
 CLIENTS = "client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt"
 

@@ -83,7 +83,8 @@ pictures: packages $(VENV)/.dev  ## take the pictures of the page in docs/images
 lock: $(UV)  ## write the lock files again; ARGS=--upgrade for the newest of everything
 	$(COMPILE) requirements.lock pyproject.toml
 	$(COMPILE) requirements-otlp.lock pyproject.toml --extra otlp --constraint requirements.lock
-	$(COMPILE) requirements-dev.lock pyproject.toml --extra otlp --group dev --constraint requirements-otlp.lock
+	$(COMPILE) requirements-dns.lock pyproject.toml --extra dns --constraint requirements.lock
+	$(COMPILE) requirements-dev.lock pyproject.toml --extra otlp --extra dns --group dev --constraint requirements-otlp.lock --constraint requirements-dns.lock
 	$(COMPILE) requirements-build.lock --group build --constraint requirements-dev.lock
 	$(COMPILE) requirements-litellm.lock --group litellm
 COMPILE = $(UV) pip compile $(ARGS) --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ("requirements.lock", "requirements-otlp.lock", "requirements-build.lock")
+SHIPPED = ("requirements.lock", "requirements-otlp.lock", "requirements-dns.lock", "requirements-build.lock")
 LOCKS = (*SHIPPED, "requirements-dev.lock", "requirements-litellm.lock")
 PIN = re.compile(r"([a-z0-9-]+)==([\w.!]+)( ; [^\\]+)?( \\)?")  # `!` ends an epoch
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
@@ -35,6 +35,7 @@ def asked() -> Iterator[tuple[str, Requirement]]:
     wanted = {
         "requirements.lock": project["project"]["dependencies"],
         "requirements-otlp.lock": [*project["project"]["dependencies"], *extras["otlp"]],
+        "requirements-dns.lock": [*project["project"]["dependencies"], *extras["dns"]],
         "requirements-build.lock": [*groups["build"], *project["build-system"]["requires"]],
         "requirements-litellm.lock": groups["litellm"],
         "requirements-dev.lock": [*project["project"]["dependencies"], *groups["build"], *groups["dev"]],

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from exporter.allocation.gputime import Counts, GpuTime
 from exporter.config.prices import Energy
-from exporter.config.schema import Pool, StaticGpus
+from exporter.config.schema import CountedGpus, Pool
 from exporter.ledger.money import RATE_NS_PER_PICO, rate
 from exporter.pricing.book import PriceBook
 
@@ -45,7 +45,9 @@ class Supply:
         self._energy_rate = rate(energy.usd_per_kwh * energy.pue) if energy else None  # atto-USD per kWh
         # Where the config counts the GPUs: how many.
         gpus = pool.gpus
-        self.configured: Counts = {gpus.product: Fraction(gpus.count)} if isinstance(gpus, StaticGpus) else {}
+        self.configured: Counts = {}
+        if isinstance(gpus, CountedGpus):
+            self.configured[gpus.product] = Fraction(gpus.of(len(pool.endpoints)))
         self.carry: dict[str, int] = {}
         self._rates: dict[tuple[Decimal, Fraction], int] = {}
 

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from exporter.config.prices import GpuPrice, Kind, OwnedGpu
-from exporter.config.schema import Config, ExportedGpus, Pool, StaticGpus, Target
+from exporter.config.schema import Config, CountedGpus, ExportedGpus, Pool
 from exporter.config.shares import oversold
+from exporter.config.target import Target
 from exporter.config.types import Loc, Mistake
 from exporter.sources.gpus import GPUS
 
@@ -69,7 +70,7 @@ def unpriced(config: Config, today: date) -> Iterator[Mistake]:
     prices = config.prices.gpus
     known = ", ".join(dict.fromkeys(repr(price.product) for price in prices if price.holds_on(today)))
     for index, pool in enumerate(config.pools):
-        if pool.usd_per_gpu_hour is not None or not isinstance(pool.gpus, StaticGpus):
+        if pool.usd_per_gpu_hour is not None or not isinstance(pool.gpus, CountedGpus):
             continue
         product = pool.gpus.product
         if not product:
@@ -87,7 +88,7 @@ def unpriced_kinds(config: Config, today: date) -> Iterator[Mistake]:
     for index, pool in enumerate(config.pools):
         rows: Sequence[GpuPrice | OwnedGpu] = config.prices.gpus
         of_it = ""
-        if isinstance(pool.gpus, StaticGpus):
+        if isinstance(pool.gpus, CountedGpus):
             product = pool.gpus.product
             rows, of_it = [row for row in rows if row.covers(product, today)], f" for {product!r} on {today}"
             if not product or not rows:
@@ -129,7 +130,14 @@ def unknown(config: Config) -> Iterator[Mistake]:
 
 
 def not_installed(config: Config, find: Callable[[str], object] = find_spec) -> Iterator[Mistake]:
-    """What the config asks for and the environment does not have: opentelemetry is an extra."""
+    """What the config asks for and the environment does not have: opentelemetry and dnspython are extras."""
     if config.otlp and not (find("opentelemetry") and find("opentelemetry.sdk") and find("opentelemetry.proto")):
         fix = "pip install 'tokencost-exporter[otlp]', or remove the key"
         yield ("otlp",), "the packages for pushing are not installed", fix
+    for section in ("pools", "gateways"):
+        for index, owner in enumerate(getattr(config, section)):
+            for number, source in enumerate(owner.discover):
+                if source.dns and source.dns.type == "SRV" and not find("dns"):
+                    fix = "pip install 'tokencost-exporter[dns]', or look up A or AAAA records"
+                    loc = (section, index, "discover", number, "dns", "type")
+                    yield loc, "the package that looks up SRV records is not installed", fix

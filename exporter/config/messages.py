@@ -13,14 +13,16 @@ from pydantic_core import ErrorDetails
 from exporter.config.custom import Metric
 from exporter.config.part import Part
 from exporter.config.prices import GpuPrice, OwnedGpu
-from exporter.config.schema import Config, ExportedGpus, NvmlGpus, StaticGpus
+from exporter.config.schema import Config, ExportedGpus, GpusPerEndpoint, NvmlGpus, StaticGpus
 from exporter.config.types import (
     BCRYPT_PATTERN,
     HEADER_PATTERN,
+    FOUND_LABEL_PATTERN,
     LABEL_PATTERN,
     LABEL_VALUE_PATTERN,
     METRIC_PATTERN,
     NAME_PATTERN,
+    PATH_PATTERN,
     TEXT_PATTERN,
     USERNAME_PATTERN,
     Loc,
@@ -56,6 +58,8 @@ FALLBACK = ("not valid here", "see the config reference in README.md")
 
 PATTERNS = {
     NAME_PATTERN: ("not a name", "use letters, digits, `_`, `.` and `-` only"),
+    FOUND_LABEL_PATTERN: ("not a label name", "use letters, digits, `_`, `.`, `-` and `/` only"),
+    PATH_PATTERN: ("not a path", "write it as /metrics"),
     LABEL_PATTERN: ("not a label name", "use letters, digits and `_` only, and no digit first"),
     METRIC_PATTERN: ("not a metric's name", "write a whole sample name: letters, digits, `_` and `:`"),
     LABEL_VALUE_PATTERN: ("with control characters", "write one line of visible text"),
@@ -70,7 +74,7 @@ EXAMPLES = {
     "cert_file": "cert_file: server.crt",
     "count": "count: 4",
     "endpoint": "endpoint: http://127.0.0.1:4318/v1/metrics",
-    "endpoints": "endpoints: [{url: http://127.0.0.1:8000/metrics}]",
+    "files": "files: [targets/*.json]",
     "gpus": "gpus: {count: 4}",
     "interval": "interval: 1s",
     "key_file": "key_file: server.key",
@@ -80,10 +84,13 @@ EXAMPLES = {
     "names": "names: [my_tokens_total]",
     "one_process": "one_process: true",
     "password_file": "password_file: secrets/password",
+    "per_endpoint": "per_endpoint: 8",
     "period": "period: month",
+    "port": "port: 8000",
     "product": 'product: "NVIDIA H100*"',
     "purchase_usd": "purchase_usd: 30000",
     "routes": 'routes: [{model: "*", provider: openai}]',
+    "selector": "selector: app=llama",
     "tokens": "tokens: {input: my_prompt_tokens_total, output: my_generated_tokens_total}",
     "url": "url: http://127.0.0.1:8000/metrics",
     "usd_per_hour": "usd_per_hour: 2.49",
@@ -95,6 +102,7 @@ EXAMPLES = {
 # Tags of the unions: which mapping of several it was read as.
 TAGGED: dict[str, type[Part]] = {
     "gpus:static": StaticGpus,
+    "gpus:per_endpoint": GpusPerEndpoint,
     "gpus:nvml": NvmlGpus,
     "gpus:exported": ExportedGpus,
     "metric:labels": Metric,

@@ -11,14 +11,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag
+from pydantic import ConfigDict, Discriminator, Field, PrivateAttr, Tag
 
 from exporter.config import types as t
 from exporter.config.custom import Custom, CustomGateway, CustomPool
+from exporter.config.discovery import DiscoverEndpoints, DiscoverGateways
 from exporter.config.part import Part
 from exporter.config.prices import Prices, Purchase
+from exporter.config.target import Target
 from exporter.config.types import DAY, HOUR, MINUTE, SECOND, Mistake, format_duration
-from exporter.config.url import target_of
 from exporter.records import NVML, Role
 from exporter.sources.gpus import GPUS
 from exporter.sources.registry import ENGINES, GATEWAYS
@@ -64,43 +65,6 @@ class Live(Part):
                 yield ("windows", index), f"the window {format_duration(window)} is there twice", "remove one"
 
 
-class BasicAuth(Part):
-    username: t.Username
-    password_file: t.File = Field(description="Relative to the config file.")
-
-
-class Tls(Part):
-    ca_file: t.File | None = None
-    cert_file: t.File | None = None
-    key_file: t.File | None = None
-
-    def disagreements(self) -> Iterator[Mistake]:
-        if self.cert_file and not self.key_file:
-            yield ("cert_file",), "a certificate without its key", "add key_file"
-        if self.key_file and not self.cert_file:
-            yield ("key_file",), "a key without its certificate", "add cert_file"
-
-
-class Target(Part):
-    """An address that is scraped, and the files that hold its secrets."""
-
-    url: t.Url = Field(description="The whole address of the metrics page.")
-    basic_auth: BasicAuth | None = None
-    bearer_token_file: t.File | None = None
-    tls: Tls | None = None
-
-    @property
-    def target(self) -> str:
-        """`scheme://host:port/path`: how the target is called on every metric and in every log line."""
-        return target_of(self.url)
-
-    def disagreements(self) -> Iterator[Mistake]:
-        if self.basic_auth and self.bearer_token_file:
-            yield ("bearer_token_file",), "two ways to log in: basic_auth too", "keep one of them"
-        if self.tls and not self.target.startswith("https:"):
-            yield ("tls",), "tls for an address that is not https", "write https:// there, or remove tls"
-
-
 class Endpoint(Target):
     """One server of a pool."""
 
@@ -108,11 +72,35 @@ class Endpoint(Target):
     model: t.Value | None = Field(
         default=None, description="The model's name where the page has none (llama.cpp); omitted: the pool's name."
     )
+    tenant: t.Tenant | None = Field(
+        default=None, description="All tokens of this server are this tenant's; wins over what the pool says."
+    )
+
+
+class FoundEndpoint(Endpoint):
+    """One server that discovery found. Its tenant is a word from outside: "" where one was expected and none found."""
+
+    tenant: str | None = None
 
 
 class StaticGpus(Part):
     count: t.Count = Field(description="How many GPUs the pool pays for; may be fractional.")
     product: t.Value = Field(default="", description="Product name, priced by prices.gpus.")
+
+    def of(self, _endpoints: int) -> Decimal:
+        """How many GPUs there are, however many servers have them."""
+        return self.count
+
+
+class GpusPerEndpoint(Part):
+    """GPUs of a pool whose servers come and go."""
+
+    per_endpoint: t.Count = Field(description="Instead of `count`: how many GPUs each server has; may be fractional.")
+    product: t.Value = Field(default="", description="Product name, priced by prices.gpus.")
+
+    def of(self, endpoints: int) -> Decimal:
+        """How many GPUs that many servers have."""
+        return self.per_endpoint * endpoints
 
 
 class DiscoveredGpus(Part):
@@ -162,15 +150,25 @@ class ExportedGpus(Target, DiscoveredGpus):
 def gpus_tag(value: Any) -> str:
     """Which kind of `gpus` this is: a source is named, or there is none and the count stands in the file."""
     source = value.get("source") if isinstance(value, dict) else getattr(value, "source", None)
-    return "gpus:exported" if source in tuple(GPUS) else f"gpus:{source}" if source else "gpus:static"
+    if source:
+        return "gpus:exported" if source in tuple(GPUS) else f"gpus:{source}"
+    return (
+        "gpus:per_endpoint" if "per_endpoint" in (value if isinstance(value, dict) else dir(value)) else "gpus:static"
+    )
 
 
+CountedGpus = StaticGpus | GpusPerEndpoint
 Gpus = Annotated[
     Annotated[StaticGpus, Tag("gpus:static")]
+    | Annotated[GpusPerEndpoint, Tag("gpus:per_endpoint")]
     | Annotated[NvmlGpus, Tag("gpus:nvml")]
     | Annotated[ExportedGpus, Tag("gpus:exported")],
     Discriminator(gpus_tag),
 ]
+
+
+# For editors: one of the two at least. `nowhere` says it in words.
+SOMEWHERE: dict[str, Any] = {"anyOf": [{"required": ["endpoints"]}, {"required": ["discover"]}]}
 
 
 def unmapped(engine: str, custom: Custom | None) -> Iterator[Mistake]:
@@ -180,6 +178,13 @@ def unmapped(engine: str, custom: Custom | None) -> Iterator[Mistake]:
         yield ("custom",), "engine: custom without a mapping", fix
     elif engine != "custom" and custom is not None:
         yield ("custom",), f"a mapping, and engine: {engine}", "write engine: custom, or remove the mapping"
+
+
+def nowhere(owner: Pool | Gateway) -> Iterator[Mistake]:
+    """Nothing to read, now or later."""
+    if not owner.endpoints and not owner.discover:
+        example = "endpoints: [{url: http://127.0.0.1:8000/metrics}]"
+        yield ("endpoints",), "the key is missing", f"add it, such as `{example}`, or discover"
 
 
 class Weights(Part):
@@ -199,10 +204,15 @@ class Weights(Part):
 class Pool(Part):
     """Capacity that costs money by the hour."""
 
+    model_config = ConfigDict(json_schema_extra=SOMEWHERE)
+
     name: t.Name
     engine: PoolEngine = "auto"
     custom: CustomPool | None = None
-    endpoints: tuple[Endpoint, ...] = Field(min_length=1)
+    endpoints: tuple[Endpoint, ...] = Field(default=(), min_length=1, description="Required without `discover`.")
+    discover: tuple[DiscoverEndpoints, ...] = Field(
+        default=(), min_length=1, max_length=100, description="Sources of more endpoints, see docs/discovery.md."
+    )
     gpus: Gpus
     usd_per_gpu_hour: t.Usd | None = Field(default=None, description="Wins over prices.gpus.")
     purchase: Purchase | None = Field(
@@ -235,14 +245,15 @@ class Pool(Part):
 
     def disagreements(self) -> Iterator[Mistake]:
         yield from unmapped(self.engine, self.custom)
+        yield from nowhere(self)
         if self.tenant and self.tenant_label:
             yield ("tenant_label",), "both tenant and tenant_label are set", "keep one of them"
         if self.usd_per_gpu_hour is not None and self.purchase is not None:
             yield ("purchase",), "usd_per_gpu_hour is set too, and would win", "keep one of them"
-        if self.busy_from == "gpu_utilization" and isinstance(self.gpus, StaticGpus):
+        if self.busy_from == "gpu_utilization" and isinstance(self.gpus, CountedGpus):
             wrong = "nothing reads the utilization of GPUs that are only counted"
             yield ("busy_from",), wrong, "write busy_from: auto, or give gpus a source"
-        roles = {endpoint.role for endpoint in self.endpoints}
+        roles = {one.role for one in self.endpoints} | {one.role for one in self.discover}
         if "any" in roles and len(roles) > 1:
             yield ("endpoints",), "role any beside prefill or decode", "give every endpoint the role prefill or decode"
         elif len(roles) == 1 and "any" not in roles:
@@ -276,15 +287,21 @@ class Route(Part):
 class Gateway(Part):
     """Who used it: token counters that carry a tenant."""
 
+    model_config = ConfigDict(json_schema_extra=SOMEWHERE)
+
     name: t.Name
     engine: GatewayEngine = "auto"
     custom: CustomGateway | None = None
-    endpoints: tuple[Target, ...] = Field(min_length=1)
+    endpoints: tuple[Target, ...] = Field(default=(), min_length=1, description="Required without `discover`.")
+    discover: tuple[DiscoverGateways, ...] = Field(
+        default=(), min_length=1, max_length=100, description="Sources of more endpoints, see docs/discovery.md."
+    )
     tenant_label: t.Labels = Field(default=(), description="Labels that name the tenant; the first non-empty one wins.")
     routes: tuple[Route, ...] = Field(min_length=1)
 
     def disagreements(self) -> Iterator[Mistake]:
         yield from unmapped(self.engine, self.custom)
+        yield from nowhere(self)
 
 
 class Tenants(Part):

@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from exporter.config.url import check_url
+from exporter.config.url import HOST, check_url
 from exporter.records import OTHER, UNATTRIBUTED
 
 # Where a value stands: ("pools", 1, "gpus", "count") is pools[1].gpus.count.
@@ -39,6 +39,9 @@ USERNAME_PATTERN = r"^[^:\x00-\x1f\x7f-\x9f\u2028\u2029]+$"  # a colon would end
 HEADER_PATTERN = r"^[\x20-\x7e]*[\x21-\x7e]$"
 # Cost, 16 bytes of salt, 23 of hash. The last letters of salt and hash have bits to spare, which are zero.
 BCRYPT_PATTERN = r"^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{30}[.CGKOSWaeimquy26]$"
+PATH_PATTERN = r"^/[^\s?#\\\x00-\x1f\x7f-\x9f]*$"
+FOUND_LABEL_PATTERN = r"^[a-zA-Z0-9_./-]+$"  # Prometheus' labels, and Kubernetes' with their prefix
+PORT_PATTERN = r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$"  # of a container port's name
 DURATION_PATTERN = r"^[1-9][0-9]{0,11}(ms|s|m|h|d)$"
 
 
@@ -112,6 +115,33 @@ def _url(value: str) -> str:
     for wrong, fix in check_url(value):
         raise refuse([((), wrong, fix)])
     return value
+
+
+def _sd_url(value: str) -> str:
+    for wrong, fix in check_url(value, "http://127.0.0.1:8080/targets"):
+        raise refuse([((), wrong, fix)])
+    return value
+
+
+def _api_server(value: str) -> str:
+    for wrong, fix in check_url(f"{value.rstrip('/')}/", "https://10.0.0.1:6443/"):
+        raise refuse([((), wrong, fix)])
+    return value.rstrip("/")
+
+
+def _host_name(value: str) -> str:
+    if not HOST.fullmatch(value.lower()):
+        raise refuse([((), "not a host name", "write it without scheme and port, such as llama.llm.svc")])
+    return value
+
+
+def _port(value: object) -> object:
+    """A number, or a container port's name."""
+    if type(value) is int and 1 <= value <= 65535:
+        return value
+    if isinstance(value, str) and len(value) <= 15 and re.match(PORT_PATTERN, value):
+        return value
+    raise refuse([((), "neither a port's number nor its name", "write 1 to 65535, or a name such as http")])
 
 
 def _otlp_url(value: str) -> str:
@@ -247,6 +277,19 @@ Value = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=TE
 Tenant = Annotated[Value, AfterValidator(_tenant)]
 Username = Annotated[str, StringConstraints(strict=True, max_length=128, pattern=USERNAME_PATTERN)]
 Url = Annotated[Text, AfterValidator(_url)]
+SdUrl = Annotated[Text, AfterValidator(_sd_url)]
+ApiServer = Annotated[Text, AfterValidator(_api_server)]
+UrlPath = Annotated[str, StringConstraints(strict=True, max_length=512, pattern=PATH_PATTERN)]
+FoundLabel = Annotated[str, StringConstraints(strict=True, max_length=317, pattern=FOUND_LABEL_PATTERN)]
+HostName = Annotated[Text, AfterValidator(_host_name)]
+PortNumber = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Port = Annotated[
+    int | str,
+    BeforeValidator(_port),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 65535}, {"type": "string", "pattern": PORT_PATTERN}]}
+    ),
+]
 OtlpUrl = Annotated[Text, AfterValidator(_otlp_url)]
 File = Annotated[Text, AfterValidator(_absolute)]
 Zone = Annotated[Value, AfterValidator(_zone)]

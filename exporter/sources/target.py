@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from exporter.config import schema
-from exporter.config.schema import Config, ExportedGpus, Pool
+from exporter.config.schema import Config, ExportedGpus, Otlp, Pool
+from exporter.config.target import Target as Address
 from exporter.records import NS, NVML, Role
 from exporter.sources.custom import custom_engine
 from exporter.sources.engine import Engine
@@ -98,7 +98,7 @@ def _scraped(
     kind: Kind,
     pool: str,
     engine: str,
-    at: schema.Target,
+    at: Address,
     role: Role = ANY,
     custom: Engine | None = None,
 ) -> Target:
@@ -118,7 +118,7 @@ def _scraped(
     )
 
 
-def receiver(at: schema.Otlp, max_answer_bytes: int) -> Target:
+def receiver(at: Otlp, max_answer_bytes: int) -> Target:
     """Where metrics are pushed to: an address like those that are read."""
     return Target(
         name=at.target,
@@ -134,13 +134,13 @@ def receiver(at: schema.Otlp, max_answer_bytes: int) -> Target:
     )
 
 
-def _auth(endpoint: schema.Target) -> Basic | Bearer | None:
+def _auth(endpoint: Address) -> Basic | Bearer | None:
     if endpoint.basic_auth:
         return Basic(endpoint.basic_auth.username, Path(endpoint.basic_auth.password_file))
     return Bearer(Path(endpoint.bearer_token_file)) if endpoint.bearer_token_file else None
 
 
-def _tls(endpoint: schema.Target) -> TlsFiles | None:
+def _tls(endpoint: Address) -> TlsFiles | None:
     if not endpoint.tls:
         return None
     files = (endpoint.tls.ca_file, endpoint.tls.cert_file, endpoint.tls.key_file)

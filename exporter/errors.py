@@ -40,7 +40,7 @@ class ConfigError(TokencostError):
 
 
 class Reason(StrEnum):
-    """Why a scrape failed: the closed set of values of the `reason` label."""
+    """Why a scrape failed, or a look at a source of targets: the closed set of values of the `reason` label."""
 
     TIMEOUT = "timeout"  # no complete answer within scrape.timeout
     CONNECT = "connect"  # refused, unreachable, name not found, closed early
@@ -62,6 +62,11 @@ class Reason(StrEnum):
     NO_DRIVER = "no_driver"  # the NVIDIA kernel driver is not loaded, or its devices are not here
     PERMISSION = "permission"  # the NVIDIA driver refuses this user
     DRIVER = "driver"  # any other failure of the NVIDIA driver: every GPU lost, library and driver of two versions
+    FILE = "file"  # of discovery: it cannot be read
+    DNS = "dns"  # of discovery: no resolver answers, or with a failure
+    TOO_MANY_TARGETS = "too_many_targets"  # of discovery: more than one source may list
+    REFUSED = "refused"  # of discovery: a target that is no address, or one that is never read
+    DUPLICATE = "duplicate"  # of discovery: a target that somebody else has already
     INTERNAL = "internal"  # a bug of ours; logged with a traceback
 
 

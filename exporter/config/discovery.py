@@ -35,9 +35,7 @@ class Dns(Part):
     """A name that resolves to every server: a headless Service, a record that Consul keeps."""
 
     name: t.HostName
-    type: Literal["SRV", "A", "AAAA"] = Field(
-        default="SRV", description="SRV records have a port; others need `port`."
-    )
+    type: Literal["SRV", "A", "AAAA"] = Field(default="SRV", description="SRV records have a port; others need `port`.")
     port: t.PortNumber | None = None
     interval: t.Duration = Field(default=30 * SECOND, description="How often it is looked up.")
 
@@ -60,6 +58,12 @@ class Kubernetes(Part):
     api_server: t.ApiServer | None = Field(default=None, description="Omitted: the cluster that the exporter runs in.")
     bearer_token_file: t.File | None = Field(default=None, description="Omitted: the service account's, in a cluster.")
     tls: Tls | None = Field(default=None, description="Omitted: the cluster's authority, in a cluster.")
+
+    def disagreements(self) -> Iterator[Mistake]:
+        if self.api_server and not self.namespace:
+            yield ("namespace",), "api_server without a namespace", "add it, such as `namespace: llm`"
+        if self.tls and self.api_server and not self.api_server.startswith("https:"):
+            yield ("tls",), "tls for an address that is not https", "write https:// there, or remove tls"
 
 
 class Discover(Part):

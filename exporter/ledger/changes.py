@@ -9,7 +9,7 @@ from typing import Any
 from exporter.columns import Column
 from exporter.ledger.accounts import Labels
 
-State = dict[str, Any]  # small JSON of one pool, one target or one budget
+State = dict[str, Any]  # JSON of one pool, one target, one budget or one source of targets
 Scope = tuple[str | None, str | None, str | None]  # tenant, model, pool or provider; None: any
 Spent = dict[tuple[str, str], Column]  # (model, pool or provider) -> tenant -> pico-USD
 Past = tuple[int, int, int, int]  # number of the hour, Unix time of its begin in hours, hours it stands for, pico-USD
@@ -40,6 +40,7 @@ class Changes:
     moments: tuple[Moment, ...] = ()
     expired: tuple[tuple[str, int, int], ...] = ()  # budget, width, ns: the moments of that level before it go
     forgotten: frozenset[str] = frozenset()  # budgets of which everything older goes first
+    discovered: dict[str, State | None] = field(default_factory=dict)  # None: the source left the config
 
 
 def no_history(_scope: Scope, _since_hour: int) -> list[Past]:
@@ -59,6 +60,7 @@ class Saved:
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     rolled: dict[int, int] = field(default_factory=dict)  # row of the spend family -> value at the end of its last hour
     budgets: dict[str, State] = field(default_factory=dict)
+    discovered: dict[str, State] = field(default_factory=dict)  # source -> what it listed last
     moments: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)  # budget -> width, ns, pico-USD
     # What a scope spent in the hours since that one, as far as they are over and saved. It reads the disk: call it in
     # the ledger's thread. LedgerError when it cannot.

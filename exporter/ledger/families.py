@@ -21,13 +21,14 @@ SCRAPES = "tokencost_target_scrapes_total"  # target
 FAILURES = "tokencost_target_scrape_failures_total"  # target, reason
 RESETS = "tokencost_target_counter_resets_total"  # target
 OVERFLOW = "tokencost_tenant_overflow_tokens_total"
+DISCOVERY_FAILURES = "tokencost_discovery_failures_total"  # source, reason
 SAVE_FAILURES = "tokencost_ledger_save_failures_total"
 PUSHES = "tokencost_otlp_pushes_total"
 PUSH_FAILURES = "tokencost_otlp_push_failures_total"  # reason
 
 NAMES = (
     TOKENS, REQUESTS, SPEND, COST, IDLE, UNPRICED, GPU_TIME, BUSY_TIME, ENERGY, ENGINE_TOKENS, SPECULATIVE, ABORTED,
-    REQUEST_TIME, SCRAPES, FAILURES, RESETS, OVERFLOW, SAVE_FAILURES, PUSHES, PUSH_FAILURES,
+    REQUEST_TIME, SCRAPES, FAILURES, RESETS, DISCOVERY_FAILURES, OVERFLOW, SAVE_FAILURES, PUSHES, PUSH_FAILURES,
 )  # fmt: skip
 
 Accounts = dict[str, Family]

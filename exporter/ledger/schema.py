@@ -36,8 +36,9 @@ INSERT INTO rolled SELECT account.id % {ROWS_PER_FAMILY}, value FROM account
 """,  # noqa: S608 - of our own constants
 )
 VERSION = len(_STEPS)
-# The file's own name, and when its counters began.
-IDENTITY = """
+# The file's own name, and when its counters began; what sources of targets listed. Older programs read past these.
+ADDED = """
+CREATE TABLE IF NOT EXISTS discovered (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS ledger (id TEXT NOT NULL, began INTEGER NOT NULL) STRICT;
 INSERT INTO ledger SELECT lower(hex(randomblob(16))), CAST(strftime('%s', 'now') AS INTEGER)
     WHERE NOT EXISTS (SELECT * FROM ledger)

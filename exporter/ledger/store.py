@@ -22,7 +22,7 @@ from exporter.errors import LedgerError
 from exporter.ledger import families as f
 from exporter.ledger import history
 from exporter.ledger.changes import Changes, Past, Saved, Scope
-from exporter.ledger.schema import IDENTITY, ROWS_PER_FAMILY, VERSION, upgrade, version_of
+from exporter.ledger.schema import ADDED, ROWS_PER_FAMILY, VERSION, upgrade, version_of
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Store:
             with self._transaction():  # a disk that cannot be written says so now
                 upgrade(db, self._path)
                 db.execute(f"PRAGMA user_version = {VERSION}")
-                for statement in IDENTITY.split(";"):  # a file from before there was one gets its own now
+                for statement in ADDED.split(";"):  # a file from before there were these gets its own now
                     db.execute(statement)
         except sqlite3.OperationalError as error:
             if _is_damage(error) or not self._has_tables():
@@ -172,6 +172,9 @@ class Store:
             saved.rolled = {row: value for row, (_, value) in enumerate(saved.accounts.get(f.SPEND, ()))}
         with suppress(sqlite3.OperationalError):  # a file from before, which cannot be written, has none
             saved.ledger_id, saved.began = db.execute("SELECT id, began FROM ledger").fetchone() or ("", 0)
+        with suppress(sqlite3.OperationalError):  # likewise
+            states = db.execute("SELECT name, state FROM discovered")
+            saved.discovered = {name: json.loads(state) for name, state in states}
         saved.pools = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM pool")}
         saved.targets = {name: json.loads(state) for name, state in db.execute("SELECT name, state FROM target")}
         for number, target, series, raw in db.execute("SELECT id, target, series, raw FROM baseline"):
@@ -209,9 +212,10 @@ class Store:
         db.executemany("UPDATE account SET value = ? WHERE id = ?", moved)
         # REPLACE: a commit that reported an error may have reached the disk all the same, and is then written again.
         db.executemany("REPLACE INTO account (id, labels, value) VALUES (?, ?, ?)", opened)
-        for table, states in (("pool", changes.pools), ("target", changes.targets)):
+        tables = ("pool", changes.pools), ("target", changes.targets), ("discovered", changes.discovered)
+        for table, states in tables:
             db.executemany(
-                f"REPLACE INTO {table} (name, state) VALUES (?, ?)",  # noqa: S608 - one of two literals
+                f"REPLACE INTO {table} (name, state) VALUES (?, ?)",  # noqa: S608 - one of three literals
                 [(name, json.dumps(state)) for name, state in states.items() if state is not None],
             )
             gone = [(name,) for name, state in states.items() if state is None]

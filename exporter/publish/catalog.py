@@ -198,6 +198,20 @@ CATALOG: tuple[Metric, ...] = (
     _counter("target_scrapes", (TARGET,), "Scrapes of the target that were tried."),
     _counter("target_counter_resets", (TARGET,), "Restarts seen in the counters of the target."),
     _counter("target_scrape_failures", (TARGET, "reason"), "Scrapes of the target that failed, by reason."),
+    _gauge("discovery_up", ("source",), "1 if the last look at a source of targets succeeded, else 0."),
+    _gauge(
+        "discovery_targets", ("source",), "Targets that a source lists, those aside that are refused or do not match."
+    ),
+    _gauge(
+        "discovery_last_success_timestamp_seconds",
+        ("source",),
+        "Unix time at which a source of targets last said something. Absent before the first time.",
+    ),
+    _counter(
+        "discovery_failures",
+        ("source", "reason"),
+        "Looks at a source of targets that failed, and targets of it that were refused, by reason.",
+    ),
     _counter("tenant_overflow_tokens", (), "Tokens booked to the tenant _other because tenants.limit was reached."),
     _gauge("price_catalog_info", ("version",), "The bundled price catalog of API models; always 1. Absent until used."),
     _gauge(

@@ -10,10 +10,11 @@ import os
 import socket
 import ssl
 from base64 import b64encode
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -38,7 +39,7 @@ HEADERS = {
     "Accept-Encoding": "identity",  # within a cluster, compression costs more than it saves
     "User-Agent": f"tokencost-exporter/{__version__}",
 }
-
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 T = TypeVar("T")
 
@@ -78,13 +79,33 @@ class Fetcher:
             await self._session.close()
             self._session = None
 
-    async def get(self, target: Target) -> bytes:
-        """The decoded body of the page.
+    async def get(self, target: Target, headers: Mapping[str, str] = NO_HEADERS, media_type: str = "") -> bytes:
+        """The decoded body of the page, which must be of that media type if one is given.
 
         Raises ScrapeError: timeout, connect, tls, credentials, status, redirect, encoding, too_large, truncated or
-        invalid (not HTTP).
+        invalid (not HTTP, another media type).
         """
-        return await self._bounded(target, self._get(target))
+        return await self._bounded(target, self._get(target, headers, media_type))
+
+    async def lines(self, target: Target, headers: Mapping[str, str] = NO_HEADERS) -> AsyncGenerator[bytes, None]:
+        """An empty line as soon as the answer begins, then those of a body that goes on as long as the server likes: each
+        piece within the target's time after the one before, no line longer than `max_body_bytes`. Close the
+        iterator when done (contextlib.aclosing).
+
+        Raises ScrapeError as `get` does; a line that the end cuts off is dropped.
+        """
+        response = await self._bounded(target, self._open(target, headers))
+        try:
+            yield b""
+            rest = b""
+            while piece := await self._bounded(target, response.content.readany()):
+                *lines, rest = (rest + piece).split(b"\n")
+                if len(rest) > target.max_body_bytes:
+                    raise _too_large(target)
+                for line in lines:
+                    yield line
+        finally:
+            response.close()
 
     async def post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a body; a redirect is an answer like any other. The target's own credentials win over `headers`.
@@ -112,10 +133,22 @@ class Fetcher:
             reason, what = Reason.CONNECT, f"the connection failed ({type(error).__name__})"
         raise ScrapeError(reason, f"{target.name}: {what}")
 
-    async def _get(self, target: Target) -> bytes:
+    async def _open(self, target: Target, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """An answer whose body is still to come. It is for the caller to close."""
         if self._session is None:
             raise RuntimeError("the fetcher is not open")
-        headers = _authorization(target)
+        sent = {**headers, **_authorization(target)}
+        tls = self._context(target) if target.tls else True
+        response = await self._session.get(URL(target.url), headers=sent, ssl=tls, allow_redirects=False)
+        if response.status != 200:
+            response.close()
+            raise ScrapeError(Reason.STATUS, f"{target.name}: HTTP status {response.status}")
+        return response
+
+    async def _get(self, target: Target, more: Mapping[str, str], media_type: str) -> bytes:
+        if self._session is None:
+            raise RuntimeError("the fetcher is not open")
+        headers = {**more, **_authorization(target)}
         tls = self._context(target) if target.tls else True
         url = URL(target.url)
         for _ in range(REDIRECTS + 1):
@@ -125,6 +158,8 @@ class Fetcher:
                     continue
                 if response.status != 200:
                     raise ScrapeError(Reason.STATUS, f"{target.name}: HTTP status {response.status}")
+                if media_type and response.content_type != media_type:
+                    raise ScrapeError(Reason.INVALID, f"{target.name}: the answer is not {media_type}")
                 async with AsyncExitStack() as turn:
                     return await self._body(target, response, turn)
         raise ScrapeError(Reason.REDIRECT, f"{target.name}: more than {REDIRECTS} redirects")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from exporter.config.schema import Config, ExportedGpus, Otlp, Pool
 from exporter.config.target import Target as Address
+from exporter.config.target import Tls
 from exporter.records import NS, NVML, Role
 from exporter.sources.custom import custom_engine
 from exporter.sources.engine import Engine
@@ -112,26 +113,32 @@ def _scraped(
         timeout_ns=config.scrape.timeout,
         max_body_bytes=config.scrape.max_body_bytes,
         auth=_auth(at),
-        tls=_tls(at),
+        tls=tls_files(at.tls),
         kind=kind,
         custom=custom,
     )
 
 
-def receiver(at: Otlp, max_answer_bytes: int) -> Target:
-    """Where metrics are pushed to: an address like those that are read."""
+def addressed(at: Address, what: str, interval_ns: int, timeout_ns: int, max_body_bytes: int) -> Target:
+    """Another address that the config has, as one of those that are read: where metrics are pushed to (`otlp`), where
+    targets are listed (`http_sd`)."""
     return Target(
         name=at.target,
         url=at.url,
         pool="",
-        engine="otlp",
+        engine=what,
         role=ANY,
-        interval_ns=at.interval,
-        timeout_ns=at.timeout,
-        max_body_bytes=max_answer_bytes,
+        interval_ns=interval_ns,
+        timeout_ns=timeout_ns,
+        max_body_bytes=max_body_bytes,
         auth=_auth(at),
-        tls=_tls(at),
+        tls=tls_files(at.tls),
     )
+
+
+def receiver(at: Otlp, max_answer_bytes: int) -> Target:
+    """Where metrics are pushed to: an address like those that are read."""
+    return addressed(at, "otlp", at.interval, at.timeout, max_answer_bytes)
 
 
 def _auth(endpoint: Address) -> Basic | Bearer | None:
@@ -140,8 +147,9 @@ def _auth(endpoint: Address) -> Basic | Bearer | None:
     return Bearer(Path(endpoint.bearer_token_file)) if endpoint.bearer_token_file else None
 
 
-def _tls(endpoint: Address) -> TlsFiles | None:
-    if not endpoint.tls:
+def tls_files(tls: Tls | None) -> TlsFiles | None:
+    """The files that the config names, if it does."""
+    if not tls:
         return None
-    files = (endpoint.tls.ca_file, endpoint.tls.cert_file, endpoint.tls.key_file)
+    files = (tls.ca_file, tls.cert_file, tls.key_file)
     return TlsFiles(*(Path(file) if file else None for file in files))

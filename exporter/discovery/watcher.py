@@ -1,0 +1,164 @@
+"""One source at work: what it lists, what has left its list and lingers, and how it is doing.
+
+What leaves a list is read for a while still, so that what it served up to its end is counted, and a source that forgets
+its targets for a moment costs nothing: a target that left and returned would begin with a baseline.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from exporter.clock import Clock
+from exporter.config.discovery import Discover
+from exporter.config.schema import FoundEndpoint
+from exporter.discovery.endpoint import RefusedError, endpoint, matches
+from exporter.discovery.found import MOST_ADDRESSES, Address, Found, Source, too_many
+from exporter.discovery.resolve import Listed
+from exporter.errors import Reason, ScrapeError
+from exporter.ledger.changes import State
+from exporter.records import NS
+
+log = logging.getLogger("exporter.discovery")
+
+LINGER_NS = 5 * 60 * NS
+FIRST_WAIT_NS, LONGEST_WAIT_NS = NS, 30 * NS  # between tries of a source that fails
+MOST_LOGGED = 20  # refused targets that are named, of one set
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A target and the address that it was made of."""
+
+    address: Address
+    endpoint: FoundEndpoint
+
+
+class Watcher:
+    """A source of the config. `changed` is called when `listed` or `lingering` is another one."""
+
+    def __init__(
+        self, name: str, spec: Discover, source: Source, clock: Clock, changed: Callable[[], None], state: State | None
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.tried = False  # it has answered or failed
+        self.up = False
+        self.last_success: float | None = None  # Unix seconds
+        self.failures: Counter[Reason] = Counter()  # since somebody last cleared this
+        self.listed: dict[str, Member] = {}  # by target
+        self._lingering: dict[str, tuple[Member, int]] = {}  # and until when, in monotonic ns
+        self._source = source
+        self._clock = clock
+        self._changed = changed
+        self._refused: dict[Address, str] = {}
+        self._failing = ""  # why it failed last, as logged
+        self._members: dict[Address, Member] = {}
+        if state:
+            self._list(Address(host, tuple((key, value) for key, value in labels)) for host, labels in state["found"])
+
+    async def run(self) -> None:
+        """Watch until cancelled. A source that fails keeps what it said last and is tried again, less and less often."""
+        wait = FIRST_WAIT_NS
+        while True:
+            try:
+                async with aclosing(self._source.watch()) as sets:
+                    async for found in sets:
+                        self._take(found)
+                        wait = FIRST_WAIT_NS
+            except ScrapeError as error:
+                self._failed(error)
+            except Exception as error:  # one bad source hurts only itself
+                if self._failing != repr(error):
+                    log.exception("discovery %s: unexpected error", self.name)
+                self._failed(ScrapeError(Reason.INTERNAL, f"{type(error).__name__}, see the log"))
+                self._failing = repr(error)
+            await self._clock.sleep_until(self._clock.now().monotonic_ns + wait)
+            wait = min(2 * wait, LONGEST_WAIT_NS)
+
+    def _take(self, found: Found) -> None:
+        if len(found.addresses) > MOST_ADDRESSES:
+            raise too_many()
+        news = self._list(found.addresses)
+        if found.problem:
+            self._failed(found.problem)
+        else:
+            if not self.up:
+                log.info("discovery %s is up, targets %d", self.name, len(self.listed))
+            self.up, self._failing = True, ""
+        self.last_success = self._clock.now().wall_ns / NS
+        if news or not self.tried:
+            self.tried = True
+            self._changed()
+
+    def _failed(self, error: ScrapeError) -> None:
+        if self._failing != str(error):
+            log.warning("discovery %s failed, %s: %s", self.name, error.reason, error)
+        self._failing = str(error)
+        self.failures[error.reason] += 1
+        self.up = False
+        if not self.tried:
+            self.tried = True
+            self._changed()
+
+    # -- members ----------------------------------------------------------------------------------------------------
+
+    def _list(self, addresses: Iterable[Address]) -> bool:
+        """These are the targets now; True where that is news."""
+        known, self._members, refused = self._members, {}, {}
+        listed: dict[str, Member] = {}
+        for address in addresses:
+            member = known.get(address)
+            if member is None:
+                try:
+                    if not matches(self.spec, address):
+                        continue
+                    member = Member(address, endpoint(self.spec, address))
+                except RefusedError as error:
+                    refused[address] = str(error)
+                    continue
+            self._members[address] = member
+            listed.setdefault(member.endpoint.target, member)
+        self._say_refused(refused)
+        if listed == self.listed and not self._lingering.keys() & listed.keys():
+            return False
+        until = self._clock.now().monotonic_ns + LINGER_NS
+        gone = {target: (member, until) for target, member in self.listed.items() if target not in listed}
+        stay = {target: known for target, known in self._lingering.items() if target not in listed}
+        self.listed, self._lingering = listed, stay | gone
+        return True
+
+    def _say_refused(self, refused: dict[Address, str]) -> None:
+        new = refused.keys() - self._refused.keys()
+        self.failures[Reason.REFUSED] += len(new)
+        for address in list(new)[:MOST_LOGGED]:
+            log.warning("discovery %s: target %.256r is refused: %s", self.name, address.host, refused[address])
+        self._refused = refused
+
+    def drop(self, target: str) -> bool:
+        """That target could not be read: True where it only lingered, and is gone now."""
+        return self._lingering.pop(target, None) is not None
+
+    def expire(self, now_ns: int) -> None:
+        """Let go of what has lingered long enough."""
+        self._lingering = {target: known for target, known in self._lingering.items() if known[1] > now_ns}
+
+    @property
+    def next_expiry(self) -> int | None:
+        """Monotonic ns; None while nothing lingers."""
+        return min((until for _, until in self._lingering.values()), default=None)
+
+    def endpoints(self) -> Listed:
+        """As `resolve` wants them."""
+        return Listed(
+            [member.endpoint for member in self.listed.values()],
+            [member.endpoint for member, _ in self._lingering.values()],
+        )
+
+    def state(self) -> State:
+        """What the ledger keeps: all that is read."""
+        members = (*self.listed.values(), *(member for member, _ in self._lingering.values()))
+        return {"found": [[member.address.host, member.address.labels] for member in members]}

@@ -15,7 +15,7 @@ import platform
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -26,6 +26,7 @@ from exporter.books import Published as Gauges
 from exporter.clock import Clock
 from exporter.config.schema import Config
 from exporter.config.shard import WHOLE, Shard
+from exporter.discovery.discovery import Discovery
 from exporter.errors import LedgerError, ScrapeError
 from exporter.health import Health
 from exporter.ledger.changes import Changes
@@ -79,7 +80,8 @@ class App:
     def __init__(self, options: Options, config: Config, clock: Clock) -> None:
         self.gate = Gate(options.web_config_file)
         self._options = options
-        self._config = options.shard.part(config)
+        # With what was discovered, and as it stands in the file: of both, what this shard has.
+        self._config = self._written = options.shard.part(config)
         self._clock = clock
         self._started = clock.now()
         self._stop = asyncio.Event()
@@ -124,22 +126,25 @@ class App:
             if on_listening:
                 on_listening(address)
             await self._load_catalog(self._config)
-            self._books = Books(self._config, saved, self._clock.now(), self._catalog)
-            wanted = targets(self._config)
-            self._health.configure(wanted)
-            self._ledger_id = saved.ledger_id
-            self._pusher = Pusher(self._site, self._clock, self._books.count, saved)
-            self._pusher.configure(self._config.otlp)
-            gc.freeze()  # what stays: to look through it again and again would hold everything up
-            try:
-                await self._serve(wanted)
-            finally:
-                async with self._tick_lock:
-                    await self._tick()
-                await self._pusher.flush()
-                if self._nvml:
-                    await self._nvml.close()
-                await server.stop()
+            async with Discovery(self._clock, saved.discovered) as self._discovery:
+                await _first(self._discovery.prepare(self._written), self._stop.wait())
+                self._config = self._discovery.adopt(self._written)
+                self._books = Books(self._config, saved, self._clock.now(), self._catalog)
+                wanted = targets(self._config)
+                self._health.configure(wanted)
+                self._ledger_id = saved.ledger_id
+                self._pusher = Pusher(self._site, self._clock, self._books.count, saved)
+                self._pusher.configure(self._config.otlp)
+                gc.freeze()  # what stays: to look through it again and again would hold everything up
+                try:
+                    await self._serve(wanted)
+                finally:
+                    async with self._tick_lock:
+                        await self._tick()
+                    await self._pusher.flush()
+                    if self._nvml:
+                        await self._nvml.close()
+                    await server.stop()
         finally:
             await self._in_worker(self._store.close)
             self._worker.shutdown()
@@ -149,11 +154,13 @@ class App:
     async def _serve(self, wanted: Sequence[Target]) -> None:
         async with Fetcher() as self._fetcher, asyncio.TaskGroup() as self._tasks:
             self._start_pollers(wanted)
+            self._note_tried()  # there may be nothing to try yet
             self._serving.set()
             self._tasks.create_task(self._tick_for_ever(), name="tick")
             others = [
                 self._tasks.create_task(self._reloads.run(), name="reload when asked"),
                 self._tasks.create_task(self._pusher.run(), name="push to OTLP"),
+                self._tasks.create_task(self._follow_discovery(), name="follow what is discovered"),
             ]
             if self._options.auto_reload:
                 others.append(self._tasks.create_task(self._reloads.watch(), name="watch the config"))
@@ -165,20 +172,34 @@ class App:
         """From now on that config holds, for what was counted too: nothing is counted twice, and nothing is lost."""
         await self._serving.wait()  # asked for while the program starts
         config = await asyncio.to_thread(self._options.shard.part, config)
-        if config == self._config:
+        if config == self._written:
             return
         await self._load_catalog(config)
-        wanted = await self._in_worker(targets, config)
+        await self._discovery.prepare(config)
         async with self._tick_lock:
-            async with self._meter_lock:
-                found = self._books.collect(self._clock.now())
-                await self._in_worker(self._books.swap, found, config)
-            self._config = config
-            self._health.configure(wanted)
-            self._pusher.configure(config.otlp)
-            self._start_pollers(wanted)
-            await self._tick()
+            self._written = config
+            await self._hold(self._discovery.adopt(config))
             self._reconfigured.set()
+
+    async def _follow_discovery(self) -> None:
+        """Other targets under the same config, for as long as there are any."""
+        while True:
+            await self._discovery.changed()
+            async with self._tick_lock:
+                config = self._discovery.resolved()
+                if config != self._config:
+                    await self._hold(config)
+
+    async def _hold(self, config: Config) -> None:
+        wanted = await self._in_worker(targets, config)
+        async with self._meter_lock:
+            found = self._books.collect(self._clock.now())
+            await self._in_worker(self._books.swap, found, config)
+        self._config = config
+        self._health.configure(wanted)
+        self._pusher.configure(config.otlp)
+        self._start_pollers(wanted)
+        await self._tick()
 
     async def _load_catalog(self, config: Config) -> None:
         """Where API models may need it, import the price catalog: tenths of a second, so not on the loop."""
@@ -207,6 +228,7 @@ class App:
         """A poller could not read a source (Sink)."""
         self._books.failed(target, error.reason)
         self._health.failed(target, seconds, error)
+        self._discovery.failed(target)
         self._note_tried()
 
     def _note_tried(self) -> None:
@@ -250,9 +272,12 @@ class App:
     async def _tick(self) -> None:
         """Book, commit, then publish: nothing that was seen can be unseen. The loop only collects and hands over."""
         now = self._clock.now()
+        self._discovery.report(self._books.count)
         found, statuses = self._books.collect(now), self._health.statuses()
-        health, ready = self._health.gauges(), self._health.all_tried
+        health, ready = self._health.gauges(), self._health.all_tried and self._discovery.all_tried
+        health |= self._discovery.gauges()
         changes = await self._in_worker(self._book, found)
+        changes = replace(changes, discovered=self._discovery.drain())
         try:
             await self._in_worker(self._store.save, changes)
             self._saved_at = now.wall_ns / NS
@@ -261,6 +286,7 @@ class App:
             self._save_works = True
         except LedgerError as error:
             self._books.undrain(changes)
+            self._discovery.undrain(changes.discovered)
             self._books.save_failed()
             if self._save_works:
                 log.warning("cannot save the ledger: serving from memory, trying again", extra={"error": error})

@@ -167,7 +167,8 @@ def _check(files: Mapping[Path, Callable[[Path], str]]) -> None:
 def _summary(shard: Shard, file: Path) -> str:
     config = shard.part(_load(file))
     endpoints = sum(len(pool.endpoints) for pool in config.pools)
-    return f"pools {len(config.pools)}, endpoints {endpoints}"
+    sources = sum(len(pool.discover) for pool in config.pools) + sum(len(edge.discover) for edge in config.gateways)
+    return f"pools {len(config.pools)}, endpoints {endpoints}" + (f", sources of more {sources}" if sources else "")
 
 
 def _web_summary(file: Path) -> str:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from exporter.allocation.pool import PoolBook
 from exporter.allocation.tenants import Admission
 from exporter.columns import sums
-from exporter.config.schema import Config, Gateway, Pool
+from exporter.config.schema import Config, Endpoint, FoundEndpoint, Gateway, Pool
 from exporter.ledger.money import apportion
 from exporter.metering.labels import safe
 from exporter.metering.route import Scope
@@ -23,10 +23,10 @@ class Roster:
     """One config, read for the books."""
 
     def __init__(self, config: Config, admitted: Iterable[str]) -> None:
-        configured = filter(
-            None, [*(pool.tenant for pool in config.pools), *(budget.tenant for budget in config.budgets)]
-        )
-        self._admission = Admission(config.tenants, configured, admitted)
+        written = [end for pool in config.pools for end in pool.endpoints if not isinstance(end, FoundEndpoint)]
+        named = [*(pool.tenant for pool in config.pools), *(end.tenant for end in written)]
+        named += (budget.tenant for budget in config.budgets)
+        self._admission = Admission(config.tenants, filter(None, named), admitted)
         self._pools = {end.target: (pool, end) for pool in config.pools for end in pool.endpoints}
         self._gateways = {end.target: gateway for gateway in config.gateways for end in gateway.endpoints}
         self.members = {pool.name: frozenset(end.target for end in pool.endpoints) for pool in config.pools}
@@ -46,7 +46,7 @@ class Roster:
             target: Scope(
                 end.role,
                 safe(end.model or pool.name),
-                self._of_pool(pool),
+                self._of_server(pool, end),
                 watched_since_ns[pool.name],
                 custom_engine(pool.custom),
             )
@@ -63,8 +63,8 @@ class Roster:
             for target, gateway in self._gateways.items()
         }
 
-    def _of_pool(self, pool: Pool) -> Accounting:
-        tenant = self._admission.of_pool(pool)
+    def _of_server(self, pool: Pool, end: Endpoint) -> Accounting:
+        tenant = self._admission.of_server(pool, end)
         return lambda series, model, _alias: (pool.name, tenant(series), model)
 
     def _of_gateway(self, gateway: Gateway) -> Accounting:

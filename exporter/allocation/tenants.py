@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from threading import Lock
 
-from exporter.config.schema import Pool, Tenants
+from exporter.config.schema import Endpoint, FoundEndpoint, Pool, Tenants
 from exporter.metering.labels import given, safe
 from exporter.records import DEFAULT_TENANT, OTHER, UNATTRIBUTED, Series
 
@@ -34,10 +34,14 @@ class Admission:
             self._admitted.add(name)
             return name
 
-    def of_pool(self, pool: Pool) -> Callable[[Series], str]:
-        """How to tell whose a series of that pool is."""
-        if pool.tenant is not None:
-            fixed = self._aliases.get(pool.tenant, pool.tenant)
+    def of_server(self, pool: Pool, server: Endpoint) -> Callable[[Series], str]:
+        """How to tell whose a series of that server is: what is said of the server wins over what is of its pool."""
+        if isinstance(server, FoundEndpoint) and server.tenant is not None:
+            fixed = self._named(given(server.tenant))
+            return lambda _series: fixed
+        tenant = server.tenant or pool.tenant
+        if tenant is not None:
+            fixed = self._aliases.get(tenant, tenant)
             return lambda _series: fixed
         return self.by_label(pool.tenant_label) if pool.tenant_label else lambda _series: DEFAULT_TENANT
 
@@ -45,9 +49,11 @@ class Admission:
         """The tenant named by the first of those labels that is set; `_unattributed` where none is."""
 
         def tenant(series: Series) -> str:
-            name = next((value for label in labels if (value := given(series.label(label)))), "")
-            name = safe(self._aliases.get(name, name))
-            # A label from outside must not be able to pose as one of our own names.
-            return self.admit(name) if name and name not in _RESERVED else UNATTRIBUTED
+            return self._named(next((value for label in labels if (value := given(series.label(label)))), ""))
 
         return tenant
+
+    def _named(self, name: str) -> str:
+        """Whom a word from outside names; it must not be able to pose as one of our own names."""
+        name = safe(self._aliases.get(name, name))
+        return self.admit(name) if name and name not in _RESERVED else UNATTRIBUTED

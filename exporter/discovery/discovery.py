@@ -53,7 +53,6 @@ class Discovery:
         self._running: dict[Watcher, asyncio.Task[None]] = {}
         self._news = asyncio.Event()
         self._tried = asyncio.Event()
-        self._unsaved: set[str] = set()
         self._clashes: set[Clash] = set()
         self._failures: Counter[Labels] = Counter()
         self._swapped_ns = 0
@@ -75,7 +74,7 @@ class Discovery:
 
     async def prepare(self, config: Config) -> None:
         """Ask the sources of this config that are not watched yet, and wait for them, but not for ever."""
-        for watcher in self._prepared.values() - self._watchers.values():
+        for watcher in set(self._prepared.values()) - set(self._watchers.values()):
             self._end(watcher)  # of a config that was prepared and not adopted
         self._prepared = {}
         for name, spec in of_config(config).items():
@@ -93,7 +92,7 @@ class Discovery:
 
     def adopt(self, config: Config) -> Config:
         """From now on this config, which has been prepared, holds: with what was found for it."""
-        for watcher in self._watchers.values() - self._prepared.values():
+        for watcher in set(self._watchers.values()) - set(self._prepared.values()):
             self._end(watcher)
         self._gone = (self._gone | self._watchers.keys()) - self._prepared.keys()
         self._config, self._watchers = config, dict(self._prepared)
@@ -107,7 +106,6 @@ class Discovery:
         self._swapped_ns = now
         for watcher in self._watchers.values():
             watcher.expire(now)
-        self._unsaved |= self._watchers.keys()
         found = {name: watcher.endpoints() for name, watcher in self._watchers.items()}
         config, clashes = resolve(self._config, found)
         for clash in set(clashes) - self._clashes:
@@ -130,7 +128,8 @@ class Discovery:
 
     def failed(self, target: str) -> None:
         """A scrape of that target failed: if it is no longer listed, it is over."""
-        if any([watcher.drop(target) for watcher in self._watchers.values()]):
+        dropped = [watcher.drop(target) for watcher in self._watchers.values()]
+        if any(dropped):
             self._news.set()
 
     def _source(self, spec: Discover, timeout_ns: int) -> Source:
@@ -186,14 +185,17 @@ class Discovery:
     def drain(self) -> dict[str, State | None]:
         """What the ledger must write. One that was not saved goes to `undrain`."""
         states: dict[str, State | None] = dict.fromkeys(self._gone)
-        states |= {name: self._watchers[name].state() for name in self._unsaved & self._watchers.keys()}
-        self._gone, self._unsaved = set(), set()
+        self._gone = set()
+        for name, watcher in self._watchers.items():
+            if watcher.unsaved:
+                states[name], watcher.unsaved = watcher.state(), False
         return states
 
     def undrain(self, states: Mapping[str, State | None]) -> None:
         """These did not reach the disk: the next drain carries them again."""
         self._gone |= {name for name, state in states.items() if state is None} - self._watchers.keys()
-        self._unsaved |= states.keys() & self._watchers.keys()
+        for name in states.keys() & self._watchers.keys():
+            self._watchers[name].unsaved = True
 
 
 async def first(*waits: Awaitable[object]) -> None:

@@ -39,8 +39,11 @@ def endpoint(spec: Discover, address: Address) -> FoundEndpoint:
     path = labels.get("__metrics_path__", spec.path)
     if not re.match(PATH_PATTERN, path) or path.endswith("\n"):
         raise RefusedError("__metrics_path__ is not a path")
+    scheme = labels.get("__scheme__", spec.scheme)
+    if spec.scheme == "https" != scheme:  # what the config logs in with would be sent in the clear
+        raise RefusedError("__scheme__ is not https, as the config wants it")
     query = urlencode({name.removeprefix(PARAM): labels[name] for name in labels if name.startswith(PARAM)})
-    url = f"{labels.get('__scheme__', spec.scheme)}://{address.host}{path}{'?' if query else ''}{query}"
+    url = f"{scheme}://{address.host}{path}{'?' if query else ''}{query}"
     try:
         return FoundEndpoint.model_validate(
             {

@@ -29,6 +29,7 @@ class Found:
 
     addresses: tuple[Address, ...]
     problem: ScrapeError | None = None
+    whole: bool = True  # False: that part was never read, so whoever else was listed may still be there
 
 
 class Source(Protocol):

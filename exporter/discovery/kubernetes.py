@@ -139,9 +139,10 @@ class Pods:
         before = self._pods.pop(uid, None)
         if found:
             self._pods[uid] = found
-        if len(self._pods) > MOST_ADDRESSES:
-            raise too_many()
         self._version = version
+        if len(self._pods) > MOST_ADDRESSES:
+            self._version = ""
+            raise too_many()
         return found != before
 
     def _address(self, pod: Pod) -> Address | None:

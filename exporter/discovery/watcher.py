@@ -46,6 +46,7 @@ class Watcher:
         self.name = name
         self.spec = spec
         self.tried = False  # it has answered or failed
+        self.unsaved = True  # the ledger must take `state`
         self.up = False
         self.last_success: float | None = None  # Unix seconds
         self.failures: Counter[Reason] = Counter()  # since somebody last cleared this
@@ -61,7 +62,7 @@ class Watcher:
             self._list(Address(host, tuple((key, value) for key, value in labels)) for host, labels in state["found"])
 
     async def run(self) -> None:
-        """Watch until cancelled. A source that fails keeps what it said last and is tried again, less and less often."""
+        """Watch until cancelled. A source that fails keeps what it said last; it is tried again, ever less often."""
         wait = FIRST_WAIT_NS
         while True:
             try:
@@ -82,14 +83,15 @@ class Watcher:
     def _take(self, found: Found) -> None:
         if len(found.addresses) > MOST_ADDRESSES:
             raise too_many()
-        news = self._list(found.addresses)
+        before = () if found.whole else tuple(member.address for member in self.listed.values())
+        news = self._list((*found.addresses, *before))
         if found.problem:
             self._failed(found.problem)
         else:
             if not self.up:
                 log.info("discovery %s is up, targets %d", self.name, len(self.listed))
             self.up, self._failing = True, ""
-        self.last_success = self._clock.now().wall_ns / NS
+            self.last_success = self._clock.now().wall_ns / NS
         if news or not self.tried:
             self.tried = True
             self._changed()
@@ -128,7 +130,7 @@ class Watcher:
         until = self._clock.now().monotonic_ns + LINGER_NS
         gone = {target: (member, until) for target, member in self.listed.items() if target not in listed}
         stay = {target: known for target, known in self._lingering.items() if target not in listed}
-        self.listed, self._lingering = listed, stay | gone
+        self.listed, self._lingering, self.unsaved = listed, stay | gone, True
         return True
 
     def _say_refused(self, refused: dict[Address, str]) -> None:
@@ -140,11 +142,14 @@ class Watcher:
 
     def drop(self, target: str) -> bool:
         """That target could not be read: True where it only lingered, and is gone now."""
-        return self._lingering.pop(target, None) is not None
+        dropped = self._lingering.pop(target, None) is not None
+        self.unsaved |= dropped
+        return dropped
 
     def expire(self, now_ns: int) -> None:
         """Let go of what has lingered long enough."""
-        self._lingering = {target: known for target, known in self._lingering.items() if known[1] > now_ns}
+        for target in [target for target, (_, until) in self._lingering.items() if until <= now_ns]:
+            self.drop(target)
 
     @property
     def next_expiry(self) -> int | None:

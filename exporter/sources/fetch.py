@@ -88,9 +88,9 @@ class Fetcher:
         return await self._bounded(target, self._get(target, headers, media_type))
 
     async def lines(self, target: Target, headers: Mapping[str, str] = NO_HEADERS) -> AsyncGenerator[bytes, None]:
-        """An empty line as soon as the answer begins, then those of a body that goes on as long as the server likes: each
-        piece within the target's time after the one before, no line longer than `max_body_bytes`. Close the
-        iterator when done (contextlib.aclosing).
+        """An empty line as soon as the answer begins, then those of a body that goes on as long as the server likes.
+        Each piece comes within the target's time after the one before, and no line is longer than `max_body_bytes`.
+        Close the iterator when done (contextlib.aclosing).
 
         Raises ScrapeError as `get` does; a line that the end cuts off is dropped.
         """

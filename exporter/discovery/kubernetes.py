@@ -1,6 +1,6 @@
 """Pods of one namespace by label selector: listed in pages, then watched, from where the last watch ended.
 
-Three verbs on one resource (get, list, watch of pods), by plain HTTP. The server ends each watch after a minute, so a
+Two verbs on one resource (list and watch pods), by plain HTTP. The server ends each watch after a minute, so a
 connection that died without a word is noticed soon after.
 """
 

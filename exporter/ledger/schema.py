@@ -37,7 +37,7 @@ INSERT INTO rolled SELECT account.id % {ROWS_PER_FAMILY}, value FROM account
 )
 VERSION = len(_STEPS)
 # The file's own name, and when its counters began; what sources of targets listed. Older programs read past these.
-ADDED = """
+_ADDED = """
 CREATE TABLE IF NOT EXISTS discovered (name TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS ledger (id TEXT NOT NULL, began INTEGER NOT NULL) STRICT;
 INSERT INTO ledger SELECT lower(hex(randomblob(16))), CAST(strftime('%s', 'now') AS INTEGER)
@@ -63,3 +63,5 @@ def upgrade(db: sqlite3.Connection, path: str) -> None:
             db.execute(statement)
     if version < VERSION:
         db.execute(f"PRAGMA user_version = {VERSION}")
+    for statement in _ADDED.split(";"):  # a file from before there were these gets its own now
+        db.execute(statement)

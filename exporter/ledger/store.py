@@ -22,7 +22,7 @@ from exporter.errors import LedgerError
 from exporter.ledger import families as f
 from exporter.ledger import history
 from exporter.ledger.changes import Changes, Past, Saved, Scope
-from exporter.ledger.schema import ADDED, ROWS_PER_FAMILY, VERSION, upgrade, version_of
+from exporter.ledger.schema import ROWS_PER_FAMILY, VERSION, upgrade, version_of
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,6 @@ class Store:
             with self._transaction():  # a disk that cannot be written says so now
                 upgrade(db, self._path)
                 db.execute(f"PRAGMA user_version = {VERSION}")
-                for statement in ADDED.split(";"):  # a file from before there were these gets its own now
-                    db.execute(statement)
         except sqlite3.OperationalError as error:
             if _is_damage(error) or not self._has_tables():
                 raise

@@ -205,7 +205,7 @@ CATALOG: tuple[Metric, ...] = (
     _gauge(
         "discovery_last_success_timestamp_seconds",
         ("source",),
-        "Unix time at which a source of targets last said something. Absent before the first time.",
+        "Unix time of the last look at a source of targets that succeeded. Absent before the first.",
     ),
     _counter(
         "discovery_failures",

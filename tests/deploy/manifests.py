@@ -24,7 +24,7 @@ KUBERNETES = ROOT / "deploy" / "kubernetes"
 RULES = Path("deploy", "kubernetes", "components", "prometheusrule", "rules.yaml")
 DASHBOARDS = Path("grafana", "kustomization.yaml")
 VERSIONS = ("1.29", "1.37")  # of Kubernetes; native sidecars are on by default since 1.29
-OVERLAYS = ("central", "sidecar", "gpu-node")
+OVERLAYS = ("central", "discovery", "sidecar", "gpu-node")
 LABELS = {"app.kubernetes.io/name": "tokencost-exporter", "app.kubernetes.io/part-of": "tokencost"}
 Object = dict[str, Any]  # of Kubernetes
 

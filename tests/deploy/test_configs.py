@@ -10,11 +10,11 @@ import pytest
 from tests.deploy.manifests import OVERLAYS, ROOT, golden, objects
 from tests.process.exporter import run
 
-PAGE = ROOT / "docs" / "deploy.md"
+PAGES = (ROOT / "docs" / "deploy.md", ROOT / "docs" / "discovery.md")
 
 
 def configs() -> dict[str, str]:
-    """Every tokencost.yml of a golden, and every example of docs/deploy.md that is one."""
+    """Every tokencost.yml of a golden, and every example of these pages that is one."""
     found = {
         f"{overlay} {config['metadata']['name']}": config["data"]["tokencost.yml"]
         for overlay in OVERLAYS
@@ -22,7 +22,10 @@ def configs() -> dict[str, str]:
         if config["kind"] == "ConfigMap" and "tokencost.yml" in config["data"]
     }
     examples = [
-        block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL) if "\npools:\n" in block
+        block
+        for page in PAGES
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+        if "pools:\n" in block
     ]
     return found | {f"example {number}": block for number, block in enumerate(examples, 1)}
 
@@ -37,6 +40,7 @@ async def test_the_program_accepts_it(text: str, tmp_path: Path) -> None:
 def test_each_mode_has_one_and_dcgm_an_example() -> None:
     assert [name for name in configs() if not name.startswith("example")] == [
         "central tokencost-exporter",
+        "discovery tokencost-exporter",
         "sidecar tokencost-exporter-sidecar",
         "gpu-node tokencost-exporter",
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from exporter.cli import _parser
 from tests.deploy.manifests import OVERLAYS, ROOT, Object, golden, objects
@@ -22,6 +23,7 @@ RESTRICTED_VOLUMES = {
     "secret",
 }
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - where one would be put
+RIGHTS = ("Role", "RoleBinding")
 GOLDENS = {overlay: objects((ROOT / golden(overlay)).read_text()) for overlay in OVERLAYS}
 
 
@@ -76,10 +78,10 @@ HARDENING: dict[str, Callable[[str], object]] = {
     "no emptyDir without a bound": lambda o: all(
         "sizeLimit" in volume["emptyDir"] for _, volume in volumes(o) if "emptyDir" in volume
     ),
-    "no token for the Kubernetes API": lambda o: (
+    "a token for the Kubernetes API only where it finds pods": lambda o: (
         TOKEN in {mount["mountPath"] for mount, volume in volumes(o) if volume.get("emptyDir")}
         if o == "sidecar"
-        else pod(o)["automountServiceAccountToken"] is False
+        else pod(o)["automountServiceAccountToken"] is (o == "discovery")
     ),
     "requests": lambda o: ours(o)["resources"]["requests"].keys() == {"cpu", "memory"},
     "a memory limit, no CPU limit, no GPU": lambda o: ours(o)["resources"]["limits"].keys() == {"memory"},
@@ -95,7 +97,8 @@ HARDENING: dict[str, Callable[[str], object]] = {
     ),
     "labels": lambda o: workload(o)["metadata"]["labels"].keys() >= {"app.kubernetes.io/name"},
     "nothing that blocks a drain": lambda o: not of_kind(o, "PodDisruptionBudget"),
-    "no rights in the cluster": lambda o: not of_kind(o, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"),
+    "no rights in the cluster": lambda o: not of_kind(o, "ClusterRole", "ClusterRoleBinding"),
+    "no rights in a namespace where it finds no pods": lambda o: o == "discovery" or not of_kind(o, *RIGHTS),
 }
 
 
@@ -122,7 +125,7 @@ def test_it_is_scraped_once(overlay: str) -> None:
     )
     assert re.fullmatch(r"[1-9]\d*[KMG]B", spec["bodySizeLimit"])
     assert monitor["metadata"]["labels"]["release"]
-    if overlay == "central":
+    if overlay in {"central", "discovery"}:
         (service,) = of_kind(overlay, "Service")
         labels = workload(overlay)["spec"]["template"]["metadata"]["labels"]
         assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
@@ -150,7 +153,7 @@ def test_one_ledger_has_one_writer() -> None:
 
 
 def test_readiness_is_the_programs_own() -> None:
-    for overlay in ("central", "gpu-node"):
+    for overlay in ("central", "discovery", "gpu-node"):
         assert ours(overlay)["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "http-metrics"}
 
 
@@ -168,6 +171,38 @@ def test_a_node_agent_sees_gpus_and_takes_none() -> None:
     assert pod("gpu-node")["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert pod("gpu-node")["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert "updateStrategy" not in workload("gpu-node")["spec"]  # the default has no surge: one agent on a node
+
+
+def test_to_find_pods_it_may_list_and_watch_pods_of_their_namespace_and_nothing_else() -> None:
+    (role,) = of_kind("discovery", "Role")
+    (binding,) = of_kind("discovery", "RoleBinding")
+    (account,) = of_kind("discovery", "ServiceAccount")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
+    assert binding["roleRef"] == {
+        "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"],
+    }  # fmt: skip
+    (subject,) = binding["subjects"]
+    named = {"name": account["metadata"]["name"], "namespace": account["metadata"]["namespace"]}
+    assert subject == {"kind": "ServiceAccount", **named}
+    assert pod("discovery")["serviceAccountName"] == account["metadata"]["name"]
+    assert {found["metadata"]["namespace"] for found in (role, binding)} == {"llm"}
+    (config,) = [found["data"]["tokencost.yml"] for found in of_kind("discovery", "ConfigMap")
+                 if "tokencost.yml" in found["data"]]  # fmt: skip
+    owners = [owner for section in ("pools", "gateways") for owner in yaml.safe_load(config)[section]]
+    assert [owner["discover"][0]["kubernetes"]["namespace"] for owner in owners] == ["llm", "llm"]
+
+
+def test_to_find_pods_it_may_go_out_to_the_kubernetes_api() -> None:
+    policy = next(
+        found for found in of_kind("discovery", "NetworkPolicy") if found["metadata"]["name"].endswith("discovery")
+    )
+    labels = workload("discovery")["spec"]["template"]["metadata"]["labels"]
+    assert policy["metadata"]["namespace"] == workload("discovery")["metadata"]["namespace"]
+    assert policy["spec"]["policyTypes"] == ["Egress"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    (way_out,) = policy["spec"]["egress"]
+    assert [port["port"] for port in way_out["ports"]] == [443, 6443]
+    assert {"169.254.0.0/16", "fe80::/10"} == {block for to in way_out["to"] for block in to["ipBlock"]["except"]}
 
 
 @pytest.mark.parametrize("overlay", ["central", "gpu-node"])

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from exporter.config.discovery import Dns
 from exporter.discovery.found import Address, Found, labels
@@ -21,6 +21,8 @@ FAMILIES = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
 # That nobody has the name is an answer: the last server left. That no resolver answers is a failure.
 NOBODY = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
+Lookup = Callable[..., Awaitable[Sequence[Any]]]  # as asyncio's getaddrinfo
+
 
 def system_resolver() -> Resolver:
     """As /etc/resolv.conf says now."""
@@ -32,10 +34,17 @@ def system_resolver() -> Resolver:
 class Name:
     """One name. `look` resolves it."""
 
-    def __init__(self, config: Dns, timeout_ns: int, resolver: Callable[[], Resolver] = system_resolver) -> None:
+    def __init__(
+        self,
+        config: Dns,
+        timeout_ns: int,
+        resolver: Callable[[], Resolver] = system_resolver,
+        lookup: Lookup | None = None,
+    ) -> None:
         self._config = config
         self._seconds = timeout_ns / NS
         self._resolver = resolver
+        self._lookup = lookup or asyncio.get_running_loop().getaddrinfo
 
     async def look(self) -> Found:
         """Whom it stands for now. ScrapeError: dns, timeout."""
@@ -48,9 +57,8 @@ class Name:
         return Found(tuple(Address(host, name) for host in sorted(hosts)))
 
     async def _ips(self, family: socket.AddressFamily) -> set[str]:
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(self._config.name, self._config.port, family=family, type=socket.SOCK_STREAM)
+            found = await self._lookup(self._config.name, self._config.port, family=family, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
             if error.errno in NOBODY:
                 return set()
@@ -58,13 +66,15 @@ class Name:
         return {f"{_bracketed(str(address[0]))}:{self._config.port}" for *_, address in found}
 
     async def _srv(self) -> set[str]:
-        from dns.exception import DNSException  # noqa: PLC0415 - an extra
+        from dns.exception import DNSException, Timeout  # noqa: PLC0415 - an extra
         from dns.resolver import NXDOMAIN, NoAnswer  # noqa: PLC0415
 
         try:
             answer = await self._resolver().resolve(self._config.name, "SRV", lifetime=self._seconds, search=True)
         except (NXDOMAIN, NoAnswer):
             return set()
+        except Timeout:
+            raise TimeoutError from None
         except DNSException as error:
             raise ScrapeError(Reason.DNS, f"{self._config.name}: {type(error).__name__}") from None
         # A target of "." says that there is no such service (RFC 2782).

@@ -60,6 +60,6 @@ def labels(**pairs: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pairs.items()))
 
 
-def too_many() -> ScrapeError:
+def too_many(most: int = MOST_ADDRESSES) -> ScrapeError:
     """A set that nobody meant."""
-    return ScrapeError(Reason.TOO_MANY_TARGETS, f"more than {MOST_ADDRESSES} targets")
+    return ScrapeError(Reason.TOO_MANY_TARGETS, f"more than {most} targets")

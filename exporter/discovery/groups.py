@@ -18,8 +18,9 @@ def addresses(data: Any) -> tuple[Address, ...]:
         where = f"group {number + 1}"
         if not isinstance(group, dict) or not group.keys() <= {"targets", "labels"}:
             raise _invalid(f"{where} is not a mapping of targets and labels")
-        labels = _labels(group.get("labels") or {}, where)
-        for host in _list(group.get("targets") or [], f"targets of {where}"):
+        targets, labels = group.get("targets"), group.get("labels")  # null is as good as nothing
+        labels = () if labels is None else _labels(labels, where)
+        for host in () if targets is None else _list(targets, f"targets of {where}"):
             if not isinstance(host, str) or len(host) > LONGEST_VALUE:
                 raise _invalid(f"{where} has a target that is not host:port")
             if len(found) == MOST_ADDRESSES:  # said here, before an alias bomb has grown

@@ -29,6 +29,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 JSON = "application/json"
 HEADERS = {"Accept": JSON}
 PAGE = 250  # pods in one answer of a list
+MOST_PAGES = 400  # of one list: ten pods for each that runs
 WATCH_SECONDS = 60
 SLACK_SECONDS = 15  # by which the end of a watch may be late
 MOST_BYTES = 1 << 26  # of one page of a list; of one event, which is one pod: etcd takes no more than 1.5 MiB
@@ -46,6 +47,7 @@ class Pods:
         clock: Clock,
         environment: Mapping[str, str] = os.environ,
         account: Path = ACCOUNT,
+        most: int = MOST_ADDRESSES,
     ) -> None:
         self._config = config
         self._timeout_ns = timeout_ns
@@ -53,6 +55,7 @@ class Pods:
         self._clock = clock
         self._environment = environment
         self._account = account
+        self._most = most
         self._pods: dict[str, Address] = {}  # by uid, of those that run
         self._version = ""  # up to which they are known; "": list them
 
@@ -83,19 +86,19 @@ class Pods:
 
     async def _list(self) -> None:
         pods: dict[str, Address] = {}
-        more, seen = "", 0
-        while True:
+        more = ""
+        for _ in range(MOST_PAGES):
             query = {"limit": str(PAGE)} | ({"continue": more} if more else {})
             target = self._target(query, self._timeout_ns, MOST_BYTES)
             body = await self._fetcher.get(target, HEADERS, media_type=JSON)
             items, version, more = await asyncio.to_thread(self._page, body)
             pods |= items
-            seen += PAGE
-            if len(pods) > MOST_ADDRESSES or seen > 10 * MOST_ADDRESSES:
-                raise too_many()
+            if len(pods) > self._most:
+                break
             if not more:
                 self._pods, self._version = pods, version
                 return
+        raise too_many(self._most)
 
     def _page(self, body: bytes) -> tuple[dict[str, Address], str, str]:
         """(pods that run, the version they are of, where the next page begins)."""
@@ -140,9 +143,9 @@ class Pods:
         if found:
             self._pods[uid] = found
         self._version = version
-        if len(self._pods) > MOST_ADDRESSES:
+        if len(self._pods) > self._most:
             self._version = ""
-            raise too_many()
+            raise too_many(self._most)
         return found != before
 
     def _address(self, pod: Pod) -> Address | None:

@@ -14,7 +14,7 @@ Owner = TypeVar("Owner", Pool, Gateway)
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The endpoints of one source. `lingering` ones have left its list and are read until they fail."""
+    """The endpoints of one source, no target twice; `lingering` ones have left its list and are still read."""
 
     listed: Sequence[FoundEndpoint] = ()
     lingering: Sequence[FoundEndpoint] = ()

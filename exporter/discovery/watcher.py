@@ -135,7 +135,8 @@ class Watcher:
 
     def _say_refused(self, refused: dict[Address, str]) -> None:
         new = refused.keys() - self._refused.keys()
-        self.failures[Reason.REFUSED] += len(new)
+        if new:
+            self.failures[Reason.REFUSED] += len(new)
         for address in list(new)[:MOST_LOGGED]:
             log.warning("discovery %s: target %.256r is refused: %s", self.name, address.host, refused[address])
         self._refused = refused

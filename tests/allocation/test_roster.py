@@ -9,7 +9,7 @@ import pytest
 
 from exporter.allocation.pool import PoolBook
 from exporter.allocation.roster import Roster
-from exporter.config.schema import Config
+from exporter.config.schema import Config, Endpoint, FoundEndpoint
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
 from exporter.records import Series
@@ -99,3 +99,40 @@ def test_with_nothing_to_claim_anywhere_the_first_pool_has_the_reports() -> None
     tokens = columns({("acme", "llama", "output"): 7})
     parts = Roster.divide("east,west", Usage(tokens=tokens), books, {})
     assert {name: part.tokens for name, part in parts.items()} == {"east": tokens, "west": {}}
+
+
+SERVERS = Config.model_validate({
+    "pools": [{**pool("east"), "tenant": "owner"}],
+    "tenants": {"aliases": {"id-7": "acme"}, "known": ["acme"], "limit": 4},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("server", "tenant"),
+    [
+        (Endpoint(url="http://x/m"), "owner"),
+        (Endpoint(url="http://x/m", tenant="id-7"), "acme"),
+        (Endpoint(url="http://x/m", tenant="default"), "default"),
+        (FoundEndpoint(url="http://x/m"), "owner"),
+        (FoundEndpoint(url="http://x/m", tenant="blue"), "blue"),
+        (FoundEndpoint(url="http://x/m", tenant="id-7"), "acme"),
+        (FoundEndpoint(url="http://x/m", tenant=""), "_unattributed"),  # one was expected: not the pool's
+        (FoundEndpoint(url="http://x/m", tenant="None"), "_unattributed"),
+        (FoundEndpoint(url="http://x/m", tenant="default"), "_unattributed"),  # from outside: poses as one of ours
+        (FoundEndpoint(url="http://x/m", tenant="_other"), "_unattributed"),
+        (FoundEndpoint(url="http://x/m", tenant="a\nb"), "a\ufffdb"),
+    ],
+)
+def test_a_server_may_have_a_tenant_of_its_own(server: Endpoint, tenant: str) -> None:
+    east = SERVERS.pools[0].model_copy(update={"endpoints": (server,)})
+    (scope,) = Roster(SERVERS.model_copy(update={"pools": (east,)}), []).scopes({"east": 0}).values()
+    assert scope.account(Series("s", (("team", "other"),), "s"), "m", "m") == ("east", tenant, "m")
+
+
+def test_tenants_of_servers_are_bounded_and_those_of_the_config_come_first() -> None:
+    servers = [FoundEndpoint(url=f"http://{name}/m", tenant=name) for name in "abcdef"]
+    written = Endpoint(url="http://w/m", tenant="written")
+    east = SERVERS.pools[0].model_copy(update={"endpoints": (*servers, written)})
+    roster = Roster(SERVERS.model_copy(update={"pools": (east,)}), [])
+    tenants = [scope.account(Series("s", (), "s"), "m", "m")[1] for scope in roster.scopes({"east": 0}).values()]
+    assert tenants == ["a", "_other", "_other", "_other", "_other", "_other", "written"]  # beside acme and owner

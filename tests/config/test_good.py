@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.config.checks import not_installed
 from exporter.config.load import load
 from exporter.config.prices import GpuPrice, OwnedGpu
-from exporter.config.schema import Config, Endpoint, ExportedGpus, NvmlGpus, Otlp, StaticGpus, Weights
+from exporter.config.schema import Config, CountedGpus, Endpoint, ExportedGpus, NvmlGpus, Otlp, StaticGpus, Weights
 from exporter.config.types import DAY, HOUR, MINUTE, MS, SECOND, duration, format_duration
 from exporter.errors import ConfigError
 
@@ -290,3 +290,28 @@ def test_every_duration_survives_being_printed(milliseconds: int) -> None:
 def test_what_is_not_a_duration_is_not_printed(nanoseconds: int) -> None:
     with pytest.raises(ValueError, match="not a whole number of milliseconds"):
         format_duration(nanoseconds)
+
+
+def test_sources_of_endpoints() -> None:
+    config = load(GOOD / "discovery.yml", today=TODAY)
+    files, names, pods = (pool.discover for pool in config.pools)
+    assert files[0].file_sd
+    assert files[0].file_sd.files == (str(GOOD / "sd/*.json"), str(GOOD / "sd/more.yml"))
+    assert files[0].match == {"team": "a.*", "app.kubernetes.io/name": "llama"}
+    assert files[1].http_sd
+    assert (files[1].http_sd.interval, files[1].path) == (30 * SECOND, "/metrics")
+    assert [(one.dns.type, one.dns.port) for one in names if one.dns] == [("SRV", None), ("AAAA", 8000)]
+    assert pods[0].kubernetes
+    assert (pods[0].kubernetes.port, pods[0].bearer_token_file) == ("http-metrics", str(GOOD / "secrets/t"))
+    assert [pool.gpus.of(3) for pool in config.pools if isinstance(pool.gpus, CountedGpus)] == [
+        Decimal("1.5"), 8, 24,
+    ]  # fmt: skip
+    edge = config.gateways[0].discover[0].kubernetes
+    assert edge
+    assert (edge.port, edge.namespace, edge.api_server) == (4000, None, None)
+
+
+def test_srv_records_need_their_package() -> None:
+    config = load(GOOD / "discovery.yml", today=TODAY)
+    assert [loc for loc, _, _ in not_installed(config, lambda _: None)] == [("pools", 1, "discover", 0, "dns", "type")]
+    assert not list(not_installed(config, lambda _: object()))

@@ -45,7 +45,9 @@ def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(SHAPE)
 
 
-@pytest.mark.parametrize("name", ["good/full", "good/gpus", "good/custom", "good/smallest", "good/everything"])
+@pytest.mark.parametrize(
+    "name", ["good/full", "good/gpus", "good/custom", "good/smallest", "good/everything", "good/discovery"]
+)
 def test_editors_accept_what_the_loader_reads(name: str) -> None:
     assert refusals(HERE / f"{name}.yml") == []
 

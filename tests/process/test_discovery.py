@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from exporter.demo.engine import SimEngine
+from tests.discovery.cluster import cluster, pod
 from tests.peers.exporter import Page
 from tests.process.engines import LABEL, TENANTS, dice, serving, traffic, truth, vllm
 from tests.process.exporter import Running, Tokens, config, exporter, stop
@@ -18,6 +18,7 @@ from tests.sources.servers import http, serve
 SOURCE = {"source": "pool/chat/file_sd"}
 UP = "tokencost_target_up"
 GPUS = "tokencost_gpus"
+TOKENS = "tokencost_tokens_total"
 LISTED, WORKS = "tokencost_discovery_targets", "tokencost_discovery_up"
 
 
@@ -27,16 +28,16 @@ def found(**source: Any) -> dict[str, Any]:
     return config({"name": "chat", "discover": [source], "tenant_label": LABEL, **gpus})
 
 
-def write(file: Path, *urls: str, labels: Mapping[str, str] | None = None) -> None:
+def write(file: Path, *urls: str) -> None:
     """Replaced at once."""
     new = file.with_suffix(".new")
-    new.write_text(listing(*urls, labels=labels))
+    new.write_text(listing(*urls))
     new.replace(file)
 
 
-def listing(*urls: str, labels: Mapping[str, str] | None = None) -> str:
+def listing(*urls: str) -> str:
     hosts = [url.removeprefix("http://").removesuffix("/metrics") for url in urls]
-    return json.dumps([{"targets": hosts, "labels": dict(labels or {})}])
+    return json.dumps([{"targets": hosts}])
 
 
 def young(model: str = "m") -> SimEngine:
@@ -51,6 +52,14 @@ def all_of(*engines: SimEngine) -> Tokens:
     for engine in engines:
         total.update(truth(engine))
     return dict(total)
+
+
+def served(engine: SimEngine) -> int:
+    return sum(truth(engine).values())
+
+
+def port_of(url: str) -> str:
+    return url.rpartition(":")[2].partition("/")[0]
 
 
 async def up(running: Running, number: int) -> Page:
@@ -85,8 +94,8 @@ async def test_replicas_of_a_file_come_and_go_and_every_token_is_counted(tmp_pat
             assert page.total(LISTED) == 2
 
             write(file, old_url)
-            page = await running.page_when(lambda page: page.total(LISTED) == 1, "one has left the file")
-            assert page.total(GPUS) == 2  # paid for no longer, and yet read
+            page = await running.page_when(lambda page: page.total(GPUS) == 2, "one has left and is not paid for")
+            assert page.total(UP) == 2  # and is read all the same
             traffic(new, dice(4))  # what it still serves to its end
             page = await running.page_with(all_of(old, new))
             assert page.fell_from(last) == []
@@ -132,18 +141,37 @@ async def test_a_restart_goes_on_with_what_was_known_while_the_service_is_away(t
                 await stop(running)
 
 
-async def test_the_tenant_of_a_server_is_its_label_and_changes_with_it(tmp_path: Path) -> None:
-    file, engine = tmp_path / "chat.json", vllm()
-    source: dict[str, Any] = {"file_sd": {"files": [str(file)]}, "tenant_from": "team"}
-    async with serving(engine) as url:
-        write(file, url, labels={"team": "blue"})
-        async with exporter(tmp_path, found(**source)) as running:
-            for seed, (label, tenant) in enumerate([("blue", "blue"), ("red", "red"), ("_other", "_unattributed")]):
-                write(file, url, labels={"team": label})
-                before = all_of(engine)
-                traffic(engine, dice(seed))
-                grown = sum(all_of(engine).values()) - sum(before.values())
-                total, name = "tokencost_tokens_total", {"tenant": tenant}
-                page = await running.page_when(lambda page: page.total(total) == sum(all_of(engine).values()), label)
-                assert page.total(total, **name) in (0, grown)  # 0: it was read before the file was
+async def test_pods_come_with_their_tenant_and_go_while_the_api_is_watched(tmp_path: Path) -> None:
+    blue, red = vllm(), vllm()
+    async with serving(blue) as blue_url, serving(red) as red_url, cluster() as api:
+        token = tmp_path / "token"
+        token.write_text(api.token)
+        where = {"api_server": api.url, "namespace": "llm", "bearer_token_file": str(token), "selector": "app=llama"}
+        source = {"port": int(port_of(blue_url)), "tenant_annotation": "llm/team", **where}
+        other = {"port": int(port_of(red_url)), "tenant_annotation": "llm/team", **where}
+        api.put(pod("blue", "127.0.0.1", annotations={"llm/team": "blue"}))
+        async with exporter(tmp_path, found(kubernetes=source)) as running:
+            await up(running, 1)
+            traffic(blue, dice(1))
+            last = await running.page_when(lambda page: page.total(TOKENS, tenant="blue") == served(blue), "blue's")
+            await stop(running)
+        token.write_text("rotated")
+        api.token = "rotated"  # noqa: S105 - of nobody
+        api.end_watches()
+        api.forget()
+        api.put(pod("blue", "127.0.0.1", annotations={"llm/team": "_other"}))
+        both = found(kubernetes=source)
+        both["pools"][0]["discover"].append({"kubernetes": other})
+        async with exporter(tmp_path, both) as running:
+            await up(running, 2)
+            traffic(blue, dice(2))
+            traffic(red, dice(3))
+            page = await running.page_when(lambda page: page.total(TOKENS) == served(blue) + served(red), "all of it")
+            assert page.fell_from(last) == []
+            assert page.total(TOKENS, tenant="blue") == last.total(TOKENS)
+            assert page.total(TOKENS, tenant="_unattributed") == page.total(TOKENS) - last.total(TOKENS)
+            assert page.total(GPUS) == 4
+            api.delete("blue")
+            page = await running.page_when(lambda page: page.total(LISTED) == 0, "the pod is gone")
+            assert page.fell_from(last) == []
             await stop(running)

@@ -165,8 +165,9 @@ class App:
             if self._options.auto_reload:
                 others.append(self._tasks.create_task(self._reloads.watch(), name="watch the config"))
             await self._stop.wait()
-            for task in (*others, *self._pollers.values()):
-                task.cancel()
+            async with self._tick_lock:  # a swap is not cut off in the middle
+                for task in (*others, *self._pollers.values()):
+                    task.cancel()
 
     async def _swap(self, config: Config) -> None:
         """From now on that config holds, for what was counted too: nothing is counted twice, and nothing is lost."""

@@ -229,7 +229,7 @@ class App:
         """A poller could not read a source (Sink)."""
         self._books.failed(target, error.reason)
         self._health.failed(target, seconds, error)
-        self._discovery.failed(target)
+        self._discovery.failed(target, error.reason)
         self._note_tried()
 
     def _note_tried(self) -> None:

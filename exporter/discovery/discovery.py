@@ -126,9 +126,9 @@ class Discovery:
             if self._news.is_set() or min(expiries, default=0) <= self._clock.now().monotonic_ns:
                 return
 
-    def failed(self, target: str) -> None:
-        """A scrape of that target failed: if it is no longer listed, it is over."""
-        dropped = [watcher.drop(target) for watcher in self._watchers.values()]
+    def failed(self, target: str, reason: Reason) -> None:
+        """A scrape of that target failed: if it is no longer listed, this may be its end."""
+        dropped = [watcher.failed(target, reason) for watcher in self._watchers.values()]
         if any(dropped):
             self._news.set()
 

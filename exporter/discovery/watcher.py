@@ -25,6 +25,7 @@ from exporter.records import NS
 log = logging.getLogger("exporter.discovery")
 
 LINGER_NS = 5 * 60 * NS
+MOST_FAILURES = 3  # of one that lingers: a machine that is busy for a moment makes all its servers slow
 FIRST_WAIT_NS, LONGEST_WAIT_NS = NS, 30 * NS  # between tries of a source that fails
 MOST_LOGGED = 20  # refused targets that are named, of one set
 
@@ -35,6 +36,15 @@ class Member:
 
     address: Address
     endpoint: FoundEndpoint
+
+
+@dataclass(slots=True)
+class Lingering:
+    """One that has left the list, and until when it is read, in monotonic ns."""
+
+    member: Member
+    until_ns: int
+    failures: int = 0
 
 
 class Watcher:
@@ -51,7 +61,7 @@ class Watcher:
         self.last_success: float | None = None  # Unix seconds
         self.failures: Counter[Reason] = Counter()  # since somebody last cleared this
         self.listed: dict[str, Member] = {}  # by target
-        self._lingering: dict[str, tuple[Member, int]] = {}  # and until when, in monotonic ns
+        self._lingering: dict[str, Lingering] = {}  # by target
         self._source = source
         self._clock = clock
         self._changed = changed
@@ -128,7 +138,7 @@ class Watcher:
         if listed == self.listed and not self._lingering.keys() & listed.keys():
             return False
         until = self._clock.now().monotonic_ns + LINGER_NS
-        gone = {target: (member, until) for target, member in self.listed.items() if target not in listed}
+        gone = {target: Lingering(member, until) for target, member in self.listed.items() if target not in listed}
         stay = {target: known for target, known in self._lingering.items() if target not in listed}
         self.listed, self._lingering, self.unsaved = listed, stay | gone, True
         return True
@@ -141,30 +151,39 @@ class Watcher:
             log.warning("discovery %s: target %.256r is refused: %s", self.name, address.host, refused[address])
         self._refused = refused
 
-    def drop(self, target: str) -> bool:
+    def failed(self, target: str, reason: Reason) -> bool:
         """That target could not be read: True where it only lingered, and is gone now."""
-        dropped = self._lingering.pop(target, None) is not None
-        self.unsaved |= dropped
-        return dropped
+        known = self._lingering.get(target)
+        if known is None:
+            return False
+        known.failures += 1
+        if reason is not Reason.CONNECT and known.failures < MOST_FAILURES:
+            return False
+        self._drop(target)
+        return True
 
     def expire(self, now_ns: int) -> None:
         """Let go of what has lingered long enough."""
-        for target in [target for target, (_, until) in self._lingering.items() if until <= now_ns]:
-            self.drop(target)
+        for target in [target for target, known in self._lingering.items() if known.until_ns <= now_ns]:
+            self._drop(target)
+
+    def _drop(self, target: str) -> None:
+        del self._lingering[target]
+        self.unsaved = True
 
     @property
     def next_expiry(self) -> int | None:
         """Monotonic ns; None while nothing lingers."""
-        return min((until for _, until in self._lingering.values()), default=None)
+        return min((known.until_ns for known in self._lingering.values()), default=None)
 
     def endpoints(self) -> Listed:
         """As `resolve` wants them."""
         return Listed(
             [member.endpoint for member in self.listed.values()],
-            [member.endpoint for member, _ in self._lingering.values()],
+            [known.member.endpoint for known in self._lingering.values()],
         )
 
     def state(self) -> State:
         """What the ledger keeps: all that is read."""
-        members = (*self.listed.values(), *(member for member, _ in self._lingering.values()))
+        members = (*self.listed.values(), *(known.member for known in self._lingering.values()))
         return {"found": [[member.address.host, member.address.labels] for member in members]}

@@ -14,6 +14,7 @@ import pytest
 from exporter.config.schema import Config
 from exporter.discovery.discovery import APART_NS, PATIENCE_NS, Discovery
 from exporter.discovery.watcher import LINGER_NS
+from exporter.errors import Reason
 from exporter.ledger import families as f
 from exporter.ledger.accounts import Labels
 from exporter.ledger.changes import State
@@ -124,8 +125,10 @@ async def test_targets_come_linger_and_go(tmp_path: Path) -> None:
         held = await followed(discovery, clock)
         assert targets(held) == ["x", "y", "z"]
         assert getattr(held.pools[0].gpus, "count", None) == 4  # two for each that is listed
-        discovery.failed("http://y:80/metrics")  # it is listed: a scrape that fails is no reason to let go of it
-        discovery.failed("http://x:80/metrics")
+        discovery.failed(
+            "http://y:80/metrics", Reason.CONNECT
+        )  # it is listed: a scrape that fails is no reason to let go of it
+        discovery.failed("http://x:80/metrics", Reason.CONNECT)
         assert targets(await followed(discovery, clock)) == ["y", "z"]
         put(path, "y")
         assert targets(await followed(discovery, clock)) == ["y", "z"]

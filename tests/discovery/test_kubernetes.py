@@ -110,6 +110,7 @@ async def test_a_watch_that_ended_or_broke_goes_on_where_it_was(tmp_path: Path) 
         async with aclosing(on.pods.watch()) as sets:  # as the watcher does after an error
             await on.until(sets, "10.0.0.1:8000")
         assert on.cluster.lists() == 1
+        assert [query["resourceVersion"] for query in on.cluster.asked[1:]] == ["11", "11", "12"]
 
 
 async def test_a_bookmark_is_where_the_next_watch_begins(tmp_path: Path) -> None:

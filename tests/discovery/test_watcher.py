@@ -150,10 +150,20 @@ async def test_one_that_returns_is_listed_again_and_its_time_begins_anew() -> No
 async def test_one_that_lingers_is_let_go_when_it_cannot_be_read_and_one_that_is_listed_is_not() -> None:
     async with watching() as on:
         await on.hears(hosts("a", "b"), hosts("b"))
-        assert on.watcher.drop(target("a"))
-        assert not on.watcher.drop(target("a"))
-        assert not on.watcher.drop(target("b"))
+        on.watcher.unsaved = False
+        for name, reason, gone in (
+            ("a", Reason.TIMEOUT, False),
+            ("b", Reason.CONNECT, False),
+            ("a", Reason.STATUS, False),
+            ("a", Reason.TIMEOUT, True),  # the third time
+            ("a", Reason.CONNECT, False),
+        ):
+            assert on.watcher.failed(target(name), reason) is gone
+        assert on.watcher.unsaved
         assert (on.listed(), on.lingering()) == ([target("b")], [])
+        await on.hears(hosts())
+        assert on.watcher.failed(target("b"), Reason.CONNECT)  # nobody is there
+        assert (on.listed(), on.lingering()) == ([], [])
 
 
 async def test_what_is_refused_is_counted_once_and_hurts_nobody_else(caplog: pytest.LogCaptureFixture) -> None:

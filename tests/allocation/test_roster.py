@@ -134,5 +134,6 @@ def test_tenants_of_servers_are_bounded_and_those_of_the_config_come_first() -> 
     written = Endpoint(url="http://w/m", tenant="written")
     east = SERVERS.pools[0].model_copy(update={"endpoints": (*servers, written)})
     roster = Roster(SERVERS.model_copy(update={"pools": (east,)}), [])
-    tenants = [scope.account(Series("s", (), "s"), "m", "m")[1] for scope in roster.scopes({"east": 0}).values()]
-    assert tenants == ["a", "_other", "_other", "_other", "_other", "_other", "written"]  # beside acme and owner
+    accounts = [scope.account(Series("s", (), "s"), "m", "m") for scope in roster.scopes({"east": 0}).values()]
+    tenants = ["a", "_other", "_other", "_other", "_other", "_other", "written"]  # beside acme and owner
+    assert accounts == [("east", tenant, "m") for tenant in tenants]

@@ -188,6 +188,17 @@ def test_shards_are_a_stateful_set_with_a_ledger_each(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.peer
+@pytest.mark.usefixtures("kubectl")
+@pytest.mark.parametrize("overlay", ["central", "discovery"])
+def test_shards_find_pods_like_one_exporter(tmp_path: Path, overlay: str) -> None:
+    """Whichever of the two components comes first."""
+    more = ["components/discovery"] if overlay == "central" else []
+    made = build(tmp_path, resources=[f"overlays/{overlay}"], components=["components/sharded", *more])
+    assert "StatefulSet" in {found["kind"] for found in made}
+    assert pod_of(made)["automountServiceAccountToken"] is True
+
+
 def build(folder: Path, **kustomization: Any) -> list[Object]:
     """A user's kustomization in `folder`; what starts with overlays/ or components/ is in deploy/kubernetes."""
     here = os.path.relpath(KUBERNETES, folder)

@@ -36,12 +36,14 @@ from exporter.pricing.book import PriceBook, midnight_ns
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
 from exporter.published import pool_gauges
-from exporter.records import NS, GpuReading, Instant, Reading
+from exporter.records import NS, OTHER, GpuReading, Instant, Reading
 
 Published = dict[str, dict[Labels, float]]
 
 _PROVIDER = "provider:"  # providers' and gateways' states stand among the pools' in the ledger; no pool has a colon
 _GATEWAY = "gateway:"
+MOST_TARGETS = 20_000  # that have health counters of their own, in all of a ledger's time: targets come and go
+_OF_TARGETS = frozenset({f.SCRAPES, f.FAILURES, f.RESETS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ class Books:
         for place, result in booked.items():
             self._record(place, result, pool=place in self._pools)
         for (family, labels), amount in found.events.items():
-            self.accounts[family].add(labels, amount)
+            self.accounts[family].add(self._bounded(labels) if family in _OF_TARGETS else labels, amount)
         self._budgets.settle()
         self._live.record(now.monotonic_ns, booked)
 
@@ -263,8 +265,14 @@ class Books:
         self._meters.configure(scopes, now.wall_ns)
         self._gpus.configure(config.sharing)
         for target in (*scopes, *self._gpus.meters):
-            self.accounts[f.SCRAPES].open((target,))
-            self.accounts[f.RESETS].open((target,))
+            labels = self._bounded((target,))
+            self.accounts[f.SCRAPES].open(labels)
+            self.accounts[f.RESETS].open(labels)
+
+    def _bounded(self, labels: Labels) -> Labels:
+        """The labels of a target's health counter; beyond the bound all targets are one."""
+        known = self.accounts[f.SCRAPES].rows
+        return labels if labels[:1] in known or len(known) < MOST_TARGETS else (OTHER, *labels[1:])
 
     def _close(self, book: PoolBook) -> None:
         """A pool left: what it had queued is decided now."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from grafana import promql as q
 from grafana import spec as s
-from grafana.process import LATE
+from grafana.process import LATE, UP
 
 FAILURES, SCRAPES = "tokencost_target_scrape_failures_total", "tokencost_target_scrapes_total"
 RESETS, LAST_SUCCESS = "tokencost_target_counter_resets_total", "tokencost_target_last_success_timestamp_seconds"
+FOUND, FOUND_AT = "tokencost_discovery_targets", "tokencost_discovery_last_success_timestamp_seconds"
+FINDING = {"instance": "Exporter", "source": "Source"}
 
 SOURCES = s.Section(
     title="Sources",
@@ -64,6 +66,26 @@ SOURCES = s.Section(
             unit=s.USD,
             decimals=4,
             width=8,
+        ),
+        s.Table(
+            title="Where targets are found",
+            text="Every source of targets that come and go: whether the last look at it worked, how many it lists, how "
+            "long ago a look last worked, and in the time range how many failed, targets that were refused among them. "
+            "One that is down still holds what it said last.",
+            keys=FINDING,
+            columns=(
+                s.Column(title="State", query=q.highest("tokencost_discovery_up", *FINDING), unit=s.PLAIN, words=UP),
+                s.Column(title="Targets", query=q.highest(FOUND, *FINDING), unit=s.COUNT, decimals=0),
+                s.Column(title="Age", query=q.highest(q.since(FOUND_AT), *FINDING), unit=s.SECONDS, decimals=0),
+                s.Column(
+                    title="Failed",
+                    query=q.increase("tokencost_discovery_failures_total", *FINDING),
+                    unit=s.COUNT,
+                    decimals=0,
+                ),
+            ),
+            none="All targets are written down",
+            width=24,
         ),
     ),
 )

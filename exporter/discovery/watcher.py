@@ -94,7 +94,7 @@ class Watcher:
         if len(found.addresses) > MOST_ADDRESSES:
             raise too_many()
         before = () if found.whole else tuple(member.address for member in self.listed.values())
-        news = self._list((*found.addresses, *before))
+        news = self._list((*found.addresses, *before)[:MOST_ADDRESSES])
         if found.problem:
             self._failed(found.problem)
         else:
@@ -140,7 +140,8 @@ class Watcher:
         until = self._clock.now().monotonic_ns + LINGER_NS
         gone = {target: Lingering(member, until) for target, member in self.listed.items() if target not in listed}
         stay = {target: known for target, known in self._lingering.items() if target not in listed}
-        self.listed, self._lingering, self.unsaved = listed, stay | gone, True
+        last = list((stay | gone).items())[-MOST_ADDRESSES:]  # a source may list others each time
+        self.listed, self._lingering, self.unsaved = listed, dict(last), True
         return True
 
     def _say_refused(self, refused: dict[Address, str]) -> None:

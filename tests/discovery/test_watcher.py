@@ -207,8 +207,14 @@ async def test_a_part_that_was_never_read_may_still_list_what_was_known() -> Non
         await on.hears(Found((at("b:80"), at("c:80")), BROKEN, whole=False))
         assert on.listed() == [target("b"), target("c"), target("a")]
         assert (on.watcher.up, on.watcher.failures) == (False, {Reason.INVALID: 1})
+        await on.hears(Found((at("c:80"), *(at(f"{n}:80") for n in range(MOST_ADDRESSES - 1))), BROKEN, whole=False))
+        assert len(on.listed()) == MOST_ADDRESSES  # bounded, also where nothing may be let go of
         await on.hears(hosts("c"))
-        assert (on.listed(), on.lingering()) == ([target("c")], [target("b"), target("a")])
+        assert on.listed() == [target("c")]
+        assert on.lingering()[:2] == [target("a"), target("0")]  # b left first, and is one too many
+        await on.hears(hosts("d"), hosts("e"), hosts("f"))
+        assert len(on.lingering()) == MOST_ADDRESSES
+        assert on.lingering()[-3:] == [target("c"), target("d"), target("e")]
 
 
 async def test_the_ledger_keeps_all_that_is_read_and_the_config_reads_it_anew() -> None:

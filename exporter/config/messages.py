@@ -16,8 +16,8 @@ from exporter.config.prices import GpuPrice, OwnedGpu
 from exporter.config.schema import Config, ExportedGpus, GpusPerEndpoint, NvmlGpus, StaticGpus
 from exporter.config.types import (
     BCRYPT_PATTERN,
-    HEADER_PATTERN,
     FOUND_LABEL_PATTERN,
+    HEADER_PATTERN,
     LABEL_PATTERN,
     LABEL_VALUE_PATTERN,
     METRIC_PATTERN,

@@ -24,9 +24,13 @@ TOKENS, UNPRICED, REQUESTS = "tokencost_tokens_total", "tokencost_unpriced_token
 
 # Queries that this history has no answer for, each with its reason.
 EMPTY = {
-    f"{board}: Spend by model, USD per hour: everyone else": "the fleet serves fewer than thirteen models"
-    for board in ("executive", "oncall")
-} | {f"exporter: Exporters: {column}": "nothing is pushed in this history" for column in "GH"}
+    **{
+        f"{board}: Spend by model, USD per hour: everyone else": "the fleet serves fewer than thirteen models"
+        for board in ("executive", "oncall")
+    },
+    **{f"exporter: Exporters: {column}": "nothing is pushed in this history" for column in "GH"},
+    **{f"exporter: Where targets are found: {column}": "its targets are written down" for column in "ABCD"},
+}
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ class GpuPage:
         self._fields: dict[str, list[tuple[int, Field]]] = {}  # by name, with their rank
         for rank, one in enumerate(exporter.fields):
             self._fields.setdefault(one.name, []).append((rank, one))
-        self._scanner = Scanner(self._fields, max_series=16 * MOST_HOLDERS)
+        self._scanner = Scanner(self._fields, replace(LIMITS, series=16 * MOST_HOLDERS))
         self._known: Samples = {}
         self._devices: tuple[Device, ...] = ()
 

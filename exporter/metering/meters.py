@@ -12,6 +12,7 @@ from exporter.metering.route import Scope
 from exporter.metering.usage import Gauges, Usage
 from exporter.records import NS, Reading
 from exporter.sources.engine import Engine
+from exporter.sources.limits import Room
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 KNOWN = ENGINES | GATEWAYS
@@ -36,6 +37,7 @@ class Meters:
         )
         self._scopes: dict[str, Scope] = {}
         self._meters: dict[str, Meter] = {}
+        self._room = Room()
         # When a target left the config, Unix ns: what its engine served before is counted already.
         self._left = {target: state["left_ns"] for target, state in self._saved.targets.items() if _LEFT in state}
         self._gone: set[str] = set()  # targets that left, and the ledger does not know it
@@ -67,7 +69,7 @@ class Meters:
 
     def _restore(self, target: str, state: State) -> None:
         scope = self._scopes[target]
-        meter = self._meters[target] = Meter(table(state["engine"], scope), scope)
+        meter = self._meters[target] = Meter(table(state["engine"], scope), scope, self._room)
         owed: Owed = {}
         for place, tenant, model, token, amount in state["owed"]:
             owed.setdefault((place, model, token), {})[tenant] = amount
@@ -80,7 +82,7 @@ class Meters:
         scope, meter = self._scopes.get(reading.target), self._meters.get(reading.target)
         if scope is None or (meter and meter.engine.name != reading.engine):
             return None
-        return (meter or Meter(table(reading.engine, scope), scope)).measure(reading)
+        return (meter or Meter(table(reading.engine, scope), scope, self._room)).measure(reading)
 
     def observe(self, reading: Reading, measured: Measured | None = None) -> bool:
         """Take one reading, with what was measured of it if that still stands; False for a target that is not (or no
@@ -91,8 +93,8 @@ class Meters:
         engine = table(reading.engine, scope)
         meter = self._meters.get(reading.target)
         if meter is None:
-            first = measured.meter if measured and measured.meter.scope is scope else Meter(engine, scope)
-            meter = self._meters[reading.target] = first
+            first = measured.meter if measured and measured.meter.scope is scope else None
+            meter = self._meters[reading.target] = first or Meter(engine, scope, self._room)
         elif meter.engine is not engine:
             meter.configure(engine, scope)
         if measured is not None and meter.is_next(measured):

@@ -17,7 +17,6 @@ a series never seen, both between the same two scrapes. It is read at the next s
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from itertools import groupby
 from math import inf
@@ -104,8 +103,10 @@ class Scanner:
             self._room.hold(self, len(samples))
         self._last = samples
         values = samples.values()
-        if not sum(values) < inf or min(values, default=0) < 0:
-            return {series: value for series, value in samples.items() if 0 <= value < inf}
+        if not sum(values) < self._limits.value or min(values, default=0) < 0:
+            samples = {series: value for series, value in samples.items() if 0 <= value < inf}
+            if sum(samples.values()) >= self._limits.value < inf:
+                raise self._limits.refuse("value")
         return samples
 
     def _forget(self) -> None:
@@ -172,30 +173,31 @@ class Scanner:
         self._groups = []
         if not body.startswith(b"#") or not body.endswith(b"\n") or len(body) > LARGEST_FOLLOWED:
             return
-        known, still = self._still, {}
+        known = self._still
+        still: dict[bytes, bytes] = {}
         parts: list[tuple[bytes, tuple[bytes, ...], list[bytes]]] = []  # comments, whose names they give, lines
-        before, name = bytearray(), NOWHERE
+        comments, name = bytearray(), NOWHERE
         for commented, run in groupby(body[:-1].split(b"\n"), key=lambda line: line.startswith(b"#")):
             block = list(run)
             text = b"\n".join(block) + b"\n"
             if commented:
                 named = COMMENT.match(block[-1])
                 name = named[1] if named else NOWHERE
-                before += text
+                comments += text
                 continue
             if len(parts) + len(still) > MOST_GROUPS or not all(line.startswith(name) for line in block if line):
                 return
             needles = tuple(needle for needle in self._needles if needle.startswith(b"\n" + name))
             if not needles and len(block) <= FEW and known.get(name, text) == text:
                 still[name] = text
-                before += text
+                comments += text
                 continue
             if name in known:
                 still[name] = MOVED
-            parts.append((bytes(before), needles, block))
-            before.clear()
-        if before:  # comments end the page
-            parts.append((bytes(before), (), []))
+            parts.append((bytes(comments), needles, block))
+            comments.clear()
+        if comments:  # they end the page
+            parts.append((bytes(comments), (), []))
         self._head, self._still = parts[0][0], still
         for (before, needles, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, (), [])], strict=True):
             dense = bool(needles) and all(map(self._first.match, block))

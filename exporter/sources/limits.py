@@ -1,21 +1,21 @@
 """How much of a page is read: ceilings that no honest page comes near. A page beyond one is a failed scrape.
 
 They protect memory and time: 64 MiB can be written so that they become gigabytes of labels, or take minutes to read.
-Bytes are bounded before (scrape.max_body_bytes), tenants after (tenants.limit).
+Bytes are bounded before (scrape.max_body_bytes), tenants after (tenants.limit). SECURITY.md has the whole list.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, fields
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from exporter.errors import Reason, ScrapeError
 
 
-def _most(value: int, what: str, reason: Reason) -> int:
-    ceiling: int = field(default=value, metadata={"what": what, "reason": reason})
-    return ceiling
+def _most(value: int, what: str, reason: Reason) -> Any:
+    return field(default=value, metadata={"what": what, "reason": reason})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class Limits:
     labels: int = _most(1_000_000, "labels of all series read on a page", Reason.TOO_MANY_LABELS)
     labels_each: int = _most(128, "labels of a series", Reason.TOO_MANY_LABELS)
     name_bytes: int = _most(256, "bytes in a label's name", Reason.LABEL_NAME_TOO_LONG)
-    value_bytes: int = _most(4096, "bytes in a label's value", Reason.LABEL_VALUE_TOO_LONG)
+    value_bytes: int = _most(16_384, "bytes in a label's value", Reason.LABEL_VALUE_TOO_LONG)
+    # Above it a float can no longer count by one. Who knows better what can be (GPUs) sets this to inf.
+    value: float = _most(2**53, "as the sum of all values read on a page", Reason.VALUE_TOO_LARGE)
     all_series: int = _most(1_000_000, "series of all targets together", Reason.TOO_MANY_SERIES_IN_ALL)
 
     def refuse(self, limit: str) -> ScrapeError:
@@ -42,7 +44,8 @@ LIMITS = Limits()
 
 
 class Room:
-    """The series of all targets, counted by who reads them. Of scanners in any thread."""
+    """The series of all targets, counted by who holds them: scanners what a page has, meters what they remember. Safe
+    in any thread."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
@@ -50,7 +53,7 @@ class Room:
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()  # a target that leaves leaves its room
 
     def hold(self, reader: object, series: int) -> None:
-        """That reader's page has so many now. Raises ScrapeError (too_many_series_in_all): together they are too many,
+        """That reader has so many now. Raises ScrapeError (too_many_series_in_all): together they are too many,
         and this is one of those with more than an equal share, so that no target can crowd out the small ones."""
         with self._lock:
             self._held.setdefault(reader, 0)

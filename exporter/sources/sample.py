@@ -141,9 +141,10 @@ def check_page(body: bytes, limits: Limits = LIMITS) -> None:
         first = first or OTHERS.search(body, begin, end)
         if first:
             break
-    if first and (first.end() < len(body) or not first[1][:1].isalpha()):  # HTML, JSON, bytes; not a name cut short
-        if len(first[1]) <= limits.line_bytes or not first[1][:1].isalpha():  # a long unwanted line is no matter
-            parse_line(first[1][: limits.line_bytes], limits)
+    named = first and first[1][:1].isalpha()
+    # HTML, JSON, bytes; not a name that is cut short, and a long line of another metric is no matter.
+    if first and (not named or (first.end() < len(body) and len(first[1]) <= limits.line_bytes)):
+        parse_line(first[1][: limits.line_bytes], limits)
     if body and not body.endswith(b"\n") and not body.endswith(b"# EOF"):
         raise ScrapeError(Reason.TRUNCATED, "the last line of the page has no end")
     if not first:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
 
     TIMEOUT = "timeout"  # no complete answer within scrape.timeout
     CONNECT = "connect"  # refused, unreachable, name not found, closed early
+    FORBIDDEN = "forbidden"  # the name leads to a link-local address or to a metadata service
     TLS = "tls"  # certificate or handshake
     CREDENTIALS = "credentials"  # a password or token file cannot be read
     STATUS = "status"  # an HTTP status other than 200

@@ -43,7 +43,10 @@ class Names(AbstractResolver):
         self.asked: list[str] = []
 
     async def resolve(
-        self, host: str, port: int = 0, _family: socket.AddressFamily = socket.AF_UNSPEC
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002
     ) -> list[ResolveResult]:
         self.asked.append(host)
         return [

@@ -25,8 +25,10 @@ from exporter.budgets.budgets import Budgets
 from exporter.config.schema import Config
 from exporter.errors import Reason
 from exporter.ledger import families as f
+from exporter.ledger import saving
 from exporter.ledger.accounts import Family, Labels
 from exporter.ledger.changes import Changes, Saved, State
+from exporter.ledger.departures import Departures
 from exporter.live import Live
 from exporter.metering.meter import Measured
 from exporter.metering.meters import Meters
@@ -88,6 +90,7 @@ class Books:
         self._tenants: dict[str, None] = {}  # everyone who has an account, in the order of their first
         self._tenant_rows = 0
         self._last = now
+        self._departures = Departures(self.accounts)
         self._adopt(config, saved.pools, now)
 
     # -- readings ---------------------------------------------------------------------------------------------------
@@ -193,6 +196,7 @@ class Books:
             self._record(place, result, pool=place in self._pools)
         for (family, labels), amount in found.events.items():
             self.accounts[family].add(labels, amount)
+        self._departures.settle(now.monotonic_ns)
         self._budgets.settle()
         self._live.record(now.monotonic_ns, booked)
 
@@ -265,6 +269,7 @@ class Books:
         for target in (*scopes, *self._gpus.meters):
             self.accounts[f.SCRAPES].open((target,))
             self.accounts[f.RESETS].open((target,))
+        self._departures.configure((*scopes, *self._gpus.meters), now.monotonic_ns)
 
     def _close(self, book: PoolBook) -> None:
         """A pool left: what it had queued is decided now."""
@@ -285,10 +290,7 @@ class Books:
 
     def drain(self) -> Changes:
         """What changed since the last drain, as one transaction. One that was not saved goes to `undrain`."""
-        accounts = []
-        for name, family in self.accounts.items():
-            accounts += [(name, row, family.labels[row], family.values[row]) for row in sorted(family.unsaved)]
-            family.unsaved.clear()
+        moved = saving.take(self.accounts)
         states: dict[str, State | None] = dict.fromkeys(self._gone)
         self._gone = set()
         states |= {name: book.state() for name, book in self._pools.items()}
@@ -297,7 +299,9 @@ class Books:
         targets = self._found.targets
         return replace(
             self._budgets.drain(),
-            accounts=tuple(accounts),
+            accounts=moved.accounts,
+            relabelled=moved.relabelled,
+            fewest=moved.fewest,
             pools=states,
             targets=targets.targets,
             baselines=targets.baselines,
@@ -306,8 +310,7 @@ class Books:
 
     def undrain(self, changes: Changes) -> None:
         """These changes did not reach the disk: the next drain carries them again."""
-        for name, row, _, _ in changes.accounts:
-            self.accounts[name].unsaved.add(row)
+        saving.give_back(self.accounts, changes)
         self._gone |= {name for name, state in changes.pools.items() if state is None}
         self._budgets.undrain(changes)
         self._undrain_targets(changes)

@@ -18,6 +18,10 @@ from exporter.sources.registry import ENGINES, GATEWAYS
 KNOWN = ENGINES | GATEWAYS
 _LEFT = "left_ns"
 _REMEMBERED_NS = 7 * 24 * 3600 * NS
+MOST_REMEMBERED = 1000
+# Stands among the targets that left for those forgotten since: the time at which the last of them left. What began
+# before it may be one of them, and be counted already.
+_FORGOTTEN = ":forgotten"
 
 
 def table(name: str, scope: Scope) -> Engine:
@@ -52,12 +56,13 @@ class Meters:
         gone = known - scopes.keys()
         self._left |= dict.fromkeys(gone, now_ns)
         self._gone = (self._gone | gone) - scopes.keys()
-        self._forgotten |= {target for target, at in self._left.items() if at < now_ns - _REMEMBERED_NS}
-        self._left = {target: at for target, at in self._left.items() if target not in self._forgotten}
+        self._forget(now_ns)
+        self._forgotten -= scopes.keys()
         self._meters = {target: meter for target, meter in self._meters.items() if target in scopes}
         self.answered &= scopes.keys()
+        forgotten_ns = self._left.get(_FORGOTTEN, 0)
         self._scopes = {
-            target: replace(scope, watched_since_ns=max(scope.watched_since_ns, self._left.get(target, 0)))
+            target: replace(scope, watched_since_ns=max(scope.watched_since_ns, self._left.get(target, forgotten_ns)))
             for target, scope in scopes.items()
         }
         for target, meter in self._meters.items():
@@ -66,6 +71,18 @@ class Meters:
             if target in scopes and _LEFT not in state:
                 self._restore(target, state)
         self._saved = Saved()
+
+    def _forget(self, now_ns: int) -> None:
+        """Forget targets that left long ago or, where many did, before the others."""
+        left = sorted((at, target) for target, at in self._left.items() if target != _FORGOTTEN)
+        late = {target for at, target in left[-MOST_REMEMBERED:] if at >= now_ns - _REMEMBERED_NS}
+        for at, target in left:
+            if target not in late:
+                del self._left[target]
+                self._gone.discard(target)
+                self._forgotten.add(target)
+                self._left[_FORGOTTEN] = max(self._left.get(_FORGOTTEN, 0), at)
+                self._gone.add(_FORGOTTEN)
 
     def _restore(self, target: str, state: State) -> None:
         scope = self._scopes[target]

@@ -38,6 +38,10 @@ bench: $(VENV)/.dev  ## speed and weight, measured
 accuracy: $(VENV)/.dev  ## how far each split is from the truth
 	@$(BIN)/python -m tests.accuracy
 
+.PHONY: soak
+soak: $(VENV)/.dev  ## a day of pods that come and go, in minutes; fails when memory grows
+	@$(BIN)/python -m tests.soak
+
 .PHONY: golden
 golden: $(VENV)/.dev  ## write the golden exposition again, after a change that is meant
 	@$(BIN)/python -m tests.golden

@@ -1,0 +1,41 @@
+"""Pods come and go for hours, and neither the program nor its ledger holds more than before. `make soak` is the day."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from exporter.ledger import families as f
+from tests.soak.world import PODS, Soak
+
+INTERVAL = 60
+WARM = 66  # turns: longer than an hour, and a thousand targets have left
+LATER = 42
+# The ledger is synced at every tick, and the disk is not what is tested.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+
+
+async def test_what_is_held_does_not_grow_with_the_number_of_pods_that_there_ever_were() -> None:
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        soak = Soak(Path(folder), INTERVAL)
+        async with soak.running():
+            for _ in range(WARM):
+                await soak.turn(leaving=2 * PODS)
+            held, rows, born = soak.held(), soak.rows(), soak.town.born
+            for _ in range(LATER):
+                await soak.turn(leaving=2 * PODS)
+            later = soak.held()
+            assert soak.town.born - born >= LATER * 2 * PODS
+            assert soak.rows() == rows
+            grown = {kind: (held[kind], count) for kind, count in later.items() if count > 1.1 * held[kind] + 50}
+            assert not grown
+            assert later.total() < 1.05 * held.total()
+
+            page = soak.pages["/metrics"]
+            there = {soak.town.url(number) for number in soak.town.pods}
+            targets = set(re.findall(rf'^{f.SCRAPES}\{{target="([^"]*)"\}}', page, re.MULTILINE))
+            assert there <= targets
+            assert len(targets) < 70 * 2 * PODS  # those of the last hour
+            tokens = sum(map(int, re.findall(r"^tokencost_engine_tokens_total\{[^}]*\} (\d+)$", page, re.MULTILINE)))
+            assert tokens > 0

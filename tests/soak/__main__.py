@@ -31,6 +31,7 @@ def resident() -> int:
 async def day(folder: Path) -> int:
     """Live through it; the exit status."""
     soak, began, sizes = Soak(folder, INTERVAL), time.monotonic(), {}
+    soak.town.closing = True
     print(f"{'hour':>5} {'RSS, MiB':>9} {'pods so far':>12} {'accounts':>9} {'entries held':>13} {'real s':>7}")
     async with soak.running():
         for hour in range(1, HOURS + 1):

@@ -41,9 +41,13 @@ class Town:
     """All pods there are, by number; every number is used once."""
 
     def __init__(self) -> None:
+        # Each connection is for one scrape. The program keeps what it knows of idle ones for two minutes of real time,
+        # in which hours pass here: it would look as if memory grew.
+        self.closing = False
         self.born = GATEWAY
         self.pods: dict[int, SimEngine] = {}
         self.gateway = SimGateway(NOON - 100.0)
+        self.served = 0  # tokens, of all pods that there ever were
         self.port = 0
         self._links: dict[int, set[asyncio.Transport]] = {}  # connections to each pod
 
@@ -79,15 +83,20 @@ class Town:
             raise web.HTTPNotFound
         if isinstance(request.transport, asyncio.Transport):
             self._links.setdefault(number, set()).add(request.transport)
-        return web.Response(body=self.pods[number].page(), content_type="text/plain")
+        page = web.Response(body=self.pods[number].page(), content_type="text/plain")
+        if self.closing:
+            page.force_close()
+        return page
 
     def serve(self, turn: int) -> None:
         """Everybody asks for something, of every pod."""
         for number, pod in self.pods.items():
             tenant = TENANTS[(turn + number) % len(TENANTS)]
-            pod.serve("llama", tenant=tenant, prompt=100 + turn % 7, cached=20, output=30, decode_seconds=0.5)
+            prompt = 100 + turn % 7
+            pod.serve("llama", tenant=tenant, prompt=prompt, cached=20, output=30, decode_seconds=0.5)
+            self.served += prompt + 30
             if not number % 2:
-                self.gateway.report(tenant, "llama", prompt=100 + turn % 7, output=30)
+                self.gateway.report(tenant, "llama", prompt=prompt, output=30)
 
 
 class Soak:
@@ -155,10 +164,9 @@ gateways:
 budgets: [{{name: all, limit_usd: 5000, period: month}}]
 """)
 
-    async def turn(self, leaving: int = 0) -> None:
+    async def turn(self, leaving: int = 0, *, quiet: bool = False) -> None:
         """One interval, in which so many pods make way for new ones; what is published is asked for now and then."""
         self.turns += 1
-        self.town.serve(self.turns)
         if leaving:
             for number in list(self.town.pods)[:leaving]:
                 self.town.bury(number)
@@ -169,6 +177,8 @@ budgets: [{{name: all, limit_usd: 5000, period: month}}]
             async with self._session.post(f"{self._origin}/-/reload") as answer:
                 assert answer.status == 200, await answer.text()
             await self.clock.settled(self._sleepers)
+        if not quiet:
+            self.town.serve(self.turns)
         self.clock.advance(self.interval * NS)
         await self.clock.settled(self._sleepers)
         if self.turns % 4 == 0:

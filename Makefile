@@ -38,6 +38,11 @@ bench: $(VENV)/.dev  ## speed and weight, measured
 accuracy: $(VENV)/.dev  ## how far each split is from the truth
 	@$(BIN)/python -m tests.accuracy
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## hostile bytes for every parser, for long; FUZZ_EXAMPLES=1000000 for longer
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest --quiet tests/fuzz $(ARGS)
+FUZZ_EXAMPLES = 20000
+
 .PHONY: soak
 soak: $(VENV)/.dev  ## a day of pods that come and go, in minutes; fails when memory grows
 	@$(BIN)/python -m tests.soak

@@ -266,9 +266,6 @@ class Books:
         scopes = self._roster.scopes(since)
         self._meters.configure(scopes, now.wall_ns)
         self._gpus.configure(config.sharing)
-        for target in (*scopes, *self._gpus.meters):
-            self.accounts[f.SCRAPES].open((target,))
-            self.accounts[f.RESETS].open((target,))
         self._departures.configure((*scopes, *self._gpus.meters), now.monotonic_ns)
 
     def _close(self, book: PoolBook) -> None:
@@ -290,7 +287,6 @@ class Books:
 
     def drain(self) -> Changes:
         """What changed since the last drain, as one transaction. One that was not saved goes to `undrain`."""
-        moved = saving.take(self.accounts)
         states: dict[str, State | None] = dict.fromkeys(self._gone)
         self._gone = set()
         states |= {name: book.state() for name, book in self._pools.items()}
@@ -298,10 +294,7 @@ class Books:
         states |= {_GATEWAY + name: {"watched_since_ns": since} for name, since in self._gateways.items()}
         targets = self._found.targets
         return replace(
-            self._budgets.drain(),
-            accounts=moved.accounts,
-            relabelled=moved.relabelled,
-            fewest=moved.fewest,
+            saving.take(self.accounts, self._budgets.drain()),
             pools=states,
             targets=targets.targets,
             baselines=targets.baselines,

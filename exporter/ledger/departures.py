@@ -5,7 +5,7 @@ about a target. One that returns later starts again from zero, as any counter ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from exporter.ledger import families as f
 from exporter.ledger.families import Accounts
@@ -22,8 +22,11 @@ class Departures:
         self._accounts = accounts
         self._since: dict[str, int] = {}
 
-    def configure(self, targets: Iterable[str], now_ns: int) -> None:
-        """From now on these are the targets."""
+    def configure(self, targets: Collection[str], now_ns: int) -> None:
+        """From now on these are the targets; those that are new have accounts at 0."""
+        for target in targets:
+            self._accounts[f.SCRAPES].open((target,))
+            self._accounts[f.RESETS].open((target,))
         known = {labels[0] for name in ABOUT_TARGETS for labels in self._accounts[name].rows}
         self._since = {target: self._since.get(target, now_ns) for target in known.difference(targets)}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from exporter.ledger.changes import Changes
 from exporter.ledger.families import Accounts
 
 
-def take(accounts: Accounts) -> Changes:
-    """All that moved since the last take."""
+def take(accounts: Accounts, changes: Changes) -> Changes:
+    """The changes, and all accounts that moved since the last take."""
     moved, relabelled, fewest = [], set(), {}
     for name, family in accounts.items():
         moved += [(name, row, family.labels[row], family.values[row]) for row in sorted(family.unsaved)]
@@ -16,7 +18,7 @@ def take(accounts: Accounts) -> Changes:
             relabelled |= {(name, row) for row in family.relabelled}
             fewest[name], family.fewest = family.fewest, None
             family.relabelled.clear()
-    return Changes(accounts=tuple(moved), relabelled=frozenset(relabelled), fewest=fewest)
+    return replace(changes, accounts=tuple(moved), relabelled=frozenset(relabelled), fewest=fewest)
 
 
 def give_back(accounts: Accounts, changes: Changes) -> None:

@@ -235,7 +235,7 @@ class Books:
         self._budgets.configure(config)
         prices = PriceBook(config.prices.gpus)
         self._card = PriceCard(config.prices.models, self._catalog if config.prices.catalog != "none" else None)
-        self._roster = Roster(config, {labels[0] for labels in self.accounts[f.TOKENS].labels})
+        self._roster = Roster(config, self.accounts[f.TOKENS].labels)
         pools = {pool.name: pool for pool in config.pools}
         gateways = {gateway.name: gateway for gateway in config.gateways}
 

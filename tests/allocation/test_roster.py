@@ -9,6 +9,7 @@ import pytest
 
 from exporter.allocation.pool import PoolBook
 from exporter.allocation.roster import Roster
+from exporter.allocation.tenants import MOST_MODELS
 from exporter.config.schema import Config
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
@@ -99,3 +100,20 @@ def test_with_nothing_to_claim_anywhere_the_first_pool_has_the_reports() -> None
     tokens = columns({("acme", "llama", "output"): 7})
     parts = Roster.divide("east,west", Usage(tokens=tokens), books, {})
     assert {name: part.tokens for name, part in parts.items()} == {"east": tokens, "west": {}}
+
+
+def test_models_beyond_the_bound_are_one_and_those_of_the_config_are_not() -> None:
+    """Behind a gateway that lets clients name models as they like, each name would be series for ever."""
+    known = [("acme", f"model-{number}", "azure", "input") for number in range(MOST_MODELS - 1)]
+    roster = Roster(CONFIG, known)
+    scopes = roster.scopes(dict.fromkeys(["east", "west", "edge", "edge-2"], 0))
+    series = Series("s", (), "s")
+
+    def booked(model: str, target: str = "edge") -> str:
+        return scopes[f"http://{target}:80/metrics"].account(series, model, model)[2]
+
+    assert [booked(model) for model in ("gpt-new", "gpt-newer", "gpt-new", "model-0")] == [
+        "gpt-new", "_other", "gpt-new", "model-0",
+    ]  # fmt: skip
+    assert booked("east", "east") == "east"  # what a pool calls a model that its page does not name
+    assert scopes["http://edge:80/metrics"].account(series, "gpt-newer", "gpt-newer")[0] == "azure"

@@ -31,7 +31,7 @@ class Limits:
     name_bytes: int = _most(256, "bytes in a label's name", Reason.LABEL_NAME_TOO_LONG)
     value_bytes: int = _most(16_384, "bytes in a label's value", Reason.LABEL_VALUE_TOO_LONG)
     # Above it a float can no longer count by one. Who knows better what can be (GPUs) sets this to inf.
-    value: float = _most(2**53, "as the sum of all values read on a page", Reason.VALUE_TOO_LARGE)
+    value: float = _most(2**53, "in the sum of all values read on a page", Reason.VALUE_TOO_LARGE)
     all_series: int = _most(1_000_000, "series of all targets together", Reason.TOO_MANY_SERIES_IN_ALL)
 
     def refuse(self, limit: str) -> ScrapeError:

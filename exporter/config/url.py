@@ -35,6 +35,9 @@ def check_url(url: str, page: str = "http://127.0.0.1:8000/metrics") -> Iterator
     if re.search(r"[\s\\]", url):
         yield "the address holds a space or a backslash", example
         return
+    if not url.isprintable():
+        yield "the address holds a character that cannot be shown", example
+        return
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port

@@ -158,5 +158,6 @@ def first_names(body: bytes) -> str:
 
 
 def _invalid(name: bytes, wrong: str) -> ScrapeError:
-    shown = text(name[:60]) or "a line without a metric name"
+    printable = "".join(char if char.isprintable() else "\ufffd" for char in text(name[:60]))
+    shown = printable or "a line without a metric name"
     return ScrapeError(Reason.INVALID, f"{shown}: {wrong}")

@@ -99,9 +99,9 @@ def test_it_answers_or_hangs_up_and_serves_the_next(port: Port) -> None:
     @given(mutated(SEEDS, WORDS) | st.binary(max_size=200))
     def holds(sent: bytes) -> None:
         said = port.says(sent)
-        assert not said or said.startswith((b"HTTP/1.1 ", b"HTTP/1.0 "))
+        assert not said or said.startswith(b"HTTP/")
         assert MARK not in said
-        assert not said.startswith((b"HTTP/1.1 500", b"HTTP/1.0 500"))
+        assert b" 500 " not in said.split(b"\r\n")[0]
         assert heard.records == []
         assert port.says(HEALTHY).startswith(b"HTTP/1.1 200 OK")
 

@@ -243,3 +243,10 @@ def test_a_page_with_flipped_bytes_gives_samples_or_a_scrape_error(at: int, flip
         except ScrapeError as error:
             outcomes.append(error.reason)
     assert outcomes[0] == outcomes[1]
+
+
+def test_what_is_said_of_a_hostile_line_can_be_printed() -> None:
+    for name in (b"\r", b"\x1b[2J", b"\xe2\x80\xae", b"\x00", b"\xc2\x85"):
+        with pytest.raises(ScrapeError) as error:
+            Scanner(["g"]).scan(b'{"%s"} x\n' % name)
+        assert str(error.value).isprintable()

@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 PORTS = {"http": 80, "https": 443}
 # Where clouds hand out credentials to whoever asks from the inside; link-local addresses are refused beside these.
@@ -26,6 +26,7 @@ METADATA_ADDRESSES = frozenset(
     )
 )
 NAT64 = IPv6Network("64:ff9b::/96")
+BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
 
 
@@ -39,12 +40,11 @@ def check_url(url: str, page: str = "http://127.0.0.1:8000/metrics") -> Iterator
         yield "the address holds a character that cannot be shown", example
         return
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        address = parse_address(host)
+        parts, address = _split(url)
     except ValueError:
         yield "not an address", example
         return
+    host, port = parts.hostname or "", parts.port
     if parts.scheme not in PORTS:
         yield "the address is neither http:// nor https://", example
     elif "@" in parts.netloc:
@@ -57,6 +57,16 @@ def check_url(url: str, page: str = "http://127.0.0.1:8000/metrics") -> Iterator
         yield "the address has no path", f"add it, usually {urlsplit(page).path}"
     elif "#" in url:
         yield "the address holds a fragment", "remove # and what follows it"
+
+
+def _split(url: str) -> tuple[SplitResult, IPv4Address | IPv6Address | None]:
+    """Its parts, and the IP address that its host spells if it is one. ValueError where they cannot be told."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    if ("[" in place or "]" in place) and not BRACKETED.fullmatch(place):  # Python 3.11 reads ::1 in [::1]x:80
+        raise ValueError(place)
+    parts.port  # noqa: B018 - raises where it is none
+    return parts, parse_address(parts.hostname or "")
 
 
 def parse_address(host: str) -> IPv4Address | IPv6Address | None:

@@ -87,7 +87,6 @@ def parse_line(line: bytes, limits: Limits = LIMITS) -> Line | None:
             label = term[1] if term[1] is not None else unescape(term[2])
             if term[3] is not None and label not in labels:
                 labels[label] = unescape(term[3])
-                _bounded(label, labels, limits)
             elif term[3] is None and term[1] is None and not name:
                 name = label
             else:
@@ -95,6 +94,7 @@ def parse_line(line: bytes, limits: Limits = LIMITS) -> Line | None:
         if not (closed := CLOSE.match(line, end)):
             raise _invalid(name, "the labels are not closed")
         end = closed.end()
+        _check_labels(labels, limits)
     tail = TAIL.fullmatch(line.rstrip(), end)
     if not name or not tail:
         raise _invalid(name, "not a sample")
@@ -105,12 +105,12 @@ def parse_line(line: bytes, limits: Limits = LIMITS) -> Line | None:
     return Line(text(name), tuple(labels.items()), value, end)
 
 
-def _bounded(label: bytes, labels: dict[bytes, bytes], limits: Limits) -> None:
+def _check_labels(labels: dict[bytes, bytes], limits: Limits) -> None:
     if len(labels) > limits.labels_each:
         raise limits.refuse("labels_each")
-    if len(label) > limits.name_bytes:
+    if max(map(len, labels), default=0) > limits.name_bytes:
         raise limits.refuse("name_bytes")
-    if len(labels[label]) > limits.value_bytes:
+    if max(map(len, labels.values()), default=0) > limits.value_bytes:
         raise limits.refuse("value_bytes")
 
 

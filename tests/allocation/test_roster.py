@@ -110,10 +110,12 @@ def test_models_beyond_the_bound_are_one_and_those_of_the_config_are_not() -> No
     series = Series("s", (), "s")
 
     def booked(model: str, target: str = "edge") -> str:
-        return scopes[f"http://{target}:80/metrics"].account(series, model, model)[2]
+        account = scopes[f"http://{target}:80/metrics"].account(series, model, model)
+        assert account
+        assert account[0] == ("azure" if target == "edge" else target) or model == "model-0"
+        return account[2]
 
     assert [booked(model) for model in ("gpt-new", "gpt-newer", "gpt-new", "model-0")] == [
         "gpt-new", "_other", "gpt-new", "model-0",
     ]  # fmt: skip
     assert booked("east", "east") == "east"  # what a pool calls a model that its page does not name
-    assert scopes["http://edge:80/metrics"].account(series, "gpt-newer", "gpt-newer")[0] == "azure"

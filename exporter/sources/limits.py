@@ -48,7 +48,7 @@ class Room:
     in any thread."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self._limits = limits
+        self.limits = limits
         self._lock = threading.Lock()
         self._held: WeakKeyDictionary[object, int] = WeakKeyDictionary()  # a target that leaves leaves its room
 
@@ -58,6 +58,6 @@ class Room:
         with self._lock:
             self._held.setdefault(reader, 0)
             others = sum(self._held.values()) - self._held[reader]
-            if others + series > self._limits.all_series and series > self._limits.all_series // len(self._held):
-                raise self._limits.refuse("all_series")
+            if others + series > self.limits.all_series and series > self.limits.all_series // len(self._held):
+                raise self.limits.refuse("all_series")
             self._held[reader] = series

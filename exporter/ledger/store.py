@@ -203,10 +203,11 @@ class Store:
         for family, rows in changes.fewest.items():
             first = families.get(family, 0) * ROWS_PER_FAMILY
             db.execute("DELETE FROM account WHERE id >= ? AND id < ?", (first + rows, first + ROWS_PER_FAMILY))
+        known = {name: min(self._rows.get(name, 0), changes.fewest.get(name, ROWS_PER_FAMILY)) for name in families}
+        relabelled = changes.relabelled
         for family, row, labels, value in changes.accounts:
             number = families[family] * ROWS_PER_FAMILY + row
-            known = min(self._rows.get(family, 0), changes.fewest.get(family, ROWS_PER_FAMILY))
-            if row < known and (family, row) not in changes.relabelled:
+            if row < known[family] and not (relabelled and (family, row) in relabelled):
                 moved.append((str(value), number))
             else:
                 opened.append((number, json.dumps(labels), str(value)))

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from exporter.allocation.tenants import MOST_MODELS
-from exporter.config import document, load
+from exporter.config import document, reading
 from exporter.config.schema import Scrape, Tenants
 from exporter.config.types import format_duration
 from exporter.errors import Reason
@@ -17,7 +17,7 @@ from exporter.ledger.departures import KEPT_NS
 from exporter.metering.labels import MAX_LENGTH
 from exporter.metering.meter import MAX_SERIES
 from exporter.metering.meters import MOST_REMEMBERED
-from exporter.publish import history, otlp_encoder, otlp_link, server
+from exporter.publish import connections, history, otlp_encoder, otlp_link, passwords, server
 from exporter.sources import fetch, gpu_page
 from exporter.sources.limits import LIMITS, Limits
 from tests.docs import code, table
@@ -36,10 +36,6 @@ def _number(value: float) -> str:
 
 def _failed(reason: Reason) -> str:
     return FAILED + code(reason.value)
-
-
-def _of_server(name: str) -> str:
-    return f"{vars(server)[name]:g}"
 
 
 def rows() -> Iterator[tuple[str, str, str]]:
@@ -63,11 +59,17 @@ def rows() -> Iterator[tuple[str, str, str]]:
     left = "a process older than those forgotten counts from its first page on"
     yield "targets that left and are remembered", _number(MOST_REMEMBERED), left
     yield "pools with a history of their own on the page", str(history.POOLS), "they are in the total"
-    yield "bytes of the config file", _number(load.MAX_BYTES), "the config is refused"
+    yield "bytes of the config file, and of web.yml", _number(reading.MAX_BYTES), "the config is refused"
     yield "depth of the config file", str(document.MAX_DEPTH), "the config is refused"
-    yield "connections to the exporter", _of_server("MAX_CONNECTIONS"), "closed at once"
-    yield "seconds to send a first request", _of_server("HEADER_SECONDS"), "the connection is closed"
-    yield "seconds to take an answer", _of_server("ANSWER_SECONDS"), "the connection is closed"
+    room = "whoever has the most makes room for newcomers"
+    yield "connections to the exporter", str(connections.MAX_CONNECTIONS), room
+    yield "seconds to send a first request", f"{connections.HEADER_SECONDS:g}", "the connection is closed"
+    yield "seconds to the next request", f"{connections.IDLE_SECONDS:g}", "the connection is closed"
+    yield "seconds to take an answer", f"{server.ANSWER_SECONDS:g}", "the connection is closed"
+    yield "bytes of a request's line, and of a header", _number(connections.MAX_LINE), "the request is refused"
+    yield "headers of a request", str(connections.MAX_HEADERS), "the request is refused"
+    yield "bytes of a request's body", _number(server.MAX_BODY), "the request is refused; none is read"
+    yield "passwords under check or in line", str(passwords.MOST_WAITING), "the request is refused"
     yield "bytes of points in a push", _number(otlp_encoder.REQUEST_BYTES), "the rest goes in another request"
     yield "bytes of an answer to a push", _number(otlp_link.ANSWER_BYTES), "the push fails: `too_large`"
     yield "seconds that a receiver may ask to wait", f"{otlp_link.LONGEST_WAIT:g}", "it is asked again"

@@ -28,7 +28,7 @@ check: packages $(VENV)/.dev  ## lint, format, types, layers, docs and locks up 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_locks.py tests/rules/test_files.py
+	$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_security.py tests/test_locks.py tests/rules/test_files.py
 
 .PHONY: bench
 bench: $(VENV)/.dev  ## speed and weight, measured
@@ -37,6 +37,15 @@ bench: $(VENV)/.dev  ## speed and weight, measured
 .PHONY: accuracy
 accuracy: $(VENV)/.dev  ## how far each split is from the truth
 	@$(BIN)/python -m tests.accuracy
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev  ## hostile bytes for every parser, for long; FUZZ_EXAMPLES=1000000 for longer
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest --quiet tests/fuzz $(ARGS)
+FUZZ_EXAMPLES = 20000
+
+.PHONY: soak
+soak: $(VENV)/.dev  ## a day of pods that come and go, in minutes; fails when memory grows
+	@$(BIN)/python -m tests.soak
 
 .PHONY: golden
 golden: $(VENV)/.dev  ## write the golden exposition again, after a change that is meant
@@ -63,8 +72,9 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' exporter/__init__.py)
 IMAGE = tokencost-exporter:$(VERSION)
 
 .PHONY: docs
-docs: $(VENV)/.dev  ## write the tables of README.md and docs/ again from the catalog, the registry and the schema
+docs: $(VENV)/.dev  ## write the tables of README.md, SECURITY.md and docs/ again from the catalog, the registry and the schema
 	@$(BIN)/python -m tests.docs
+	@$(BIN)/python -m tests.security
 	@$(BIN)/python -m tests.rules docs
 
 .PHONY: rules

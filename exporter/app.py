@@ -44,6 +44,7 @@ from exporter.publish.writer import Exposition, Rendered
 from exporter.records import NS, GpuReading, Instant, Reading
 from exporter.reloads import Reloads
 from exporter.sources.fetch import Fetcher
+from exporter.sources.limits import Room
 from exporter.sources.look import look_at
 from exporter.sources.nvml import Nvml
 from exporter.sources.poller import Poller, spread
@@ -92,6 +93,7 @@ class App:
         self._pollers: dict[Target, asyncio.Task[None]] = {}
         self._catalog = Catalog()
         self._nvml: Nvml | None = None
+        self._room = Room()
         self._health = Health()
         self._site = Site()
         self._exposition = Exposition(Runtime().block)
@@ -242,7 +244,7 @@ class App:
             self._pollers.pop(target).cancel()
         for target in wanted:
             if target not in self._pollers:
-                look = look_at(target, self._fetcher, self._clock, self._driver)
+                look = look_at(target, self._fetcher, self._clock, self._driver, self._room)
                 poller = Poller(target, look, self._clock, self, offsets[target.name])
                 self._pollers[target] = self._tasks.create_task(poller.run(), name=f"poll {target.name}")
 

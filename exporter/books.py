@@ -25,8 +25,10 @@ from exporter.budgets.budgets import Budgets
 from exporter.config.schema import Config
 from exporter.errors import Reason
 from exporter.ledger import families as f
+from exporter.ledger import saving
 from exporter.ledger.accounts import Family, Labels
 from exporter.ledger.changes import Changes, Saved, State
+from exporter.ledger.departures import Departures
 from exporter.live import Live
 from exporter.metering.meter import Measured
 from exporter.metering.meters import Meters
@@ -36,14 +38,12 @@ from exporter.pricing.book import PriceBook, midnight_ns
 from exporter.pricing.card import PriceCard
 from exporter.pricing.catalog import Catalog
 from exporter.published import pool_gauges
-from exporter.records import NS, OTHER, GpuReading, Instant, Reading
+from exporter.records import NS, GpuReading, Instant, Reading
 
 Published = dict[str, dict[Labels, float]]
 
 _PROVIDER = "provider:"  # providers' and gateways' states stand among the pools' in the ledger; no pool has a colon
 _GATEWAY = "gateway:"
-MOST_TARGETS = 20_000  # that have health counters of their own, in all of a ledger's time: targets come and go
-_OF_TARGETS = frozenset({f.SCRAPES, f.FAILURES, f.RESETS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class Books:
         self._tenants: dict[str, None] = {}  # everyone who has an account, in the order of their first
         self._tenant_rows = 0
         self._last = now
+        self._departures = Departures(self.accounts)
         self._adopt(config, saved.pools, now)
 
     # -- readings ---------------------------------------------------------------------------------------------------
@@ -194,7 +195,8 @@ class Books:
         for place, result in booked.items():
             self._record(place, result, pool=place in self._pools)
         for (family, labels), amount in found.events.items():
-            self.accounts[family].add(self._bounded(labels) if family in _OF_TARGETS else labels, amount)
+            self.accounts[family].add(labels, amount)
+        self._departures.settle(now.monotonic_ns)
         self._budgets.settle()
         self._live.record(now.monotonic_ns, booked)
 
@@ -233,7 +235,7 @@ class Books:
         self._budgets.configure(config)
         prices = PriceBook(config.prices.gpus)
         self._card = PriceCard(config.prices.models, self._catalog if config.prices.catalog != "none" else None)
-        self._roster = Roster(config, {labels[0] for labels in self.accounts[f.TOKENS].labels})
+        self._roster = Roster(config, self.accounts[f.TOKENS].labels)
         pools = {pool.name: pool for pool in config.pools}
         gateways = {gateway.name: gateway for gateway in config.gateways}
 
@@ -264,15 +266,7 @@ class Books:
         scopes = self._roster.scopes(since)
         self._meters.configure(scopes, now.wall_ns)
         self._gpus.configure(config.sharing)
-        for target in (*scopes, *self._gpus.meters):
-            labels = self._bounded((target,))
-            self.accounts[f.SCRAPES].open(labels)
-            self.accounts[f.RESETS].open(labels)
-
-    def _bounded(self, labels: Labels) -> Labels:
-        """The labels of a target's health counter; beyond the bound all targets are one."""
-        known = self.accounts[f.SCRAPES].rows
-        return labels if labels[:1] in known or len(known) < MOST_TARGETS else (OTHER, *labels[1:])
+        self._departures.configure((*scopes, *self._gpus.meters), now.monotonic_ns)
 
     def _close(self, book: PoolBook) -> None:
         """A pool left: what it had queued is decided now."""
@@ -293,10 +287,6 @@ class Books:
 
     def drain(self) -> Changes:
         """What changed since the last drain, as one transaction. One that was not saved goes to `undrain`."""
-        accounts = []
-        for name, family in self.accounts.items():
-            accounts += [(name, row, family.labels[row], family.values[row]) for row in sorted(family.unsaved)]
-            family.unsaved.clear()
         states: dict[str, State | None] = dict.fromkeys(self._gone)
         self._gone = set()
         states |= {name: book.state() for name, book in self._pools.items()}
@@ -304,8 +294,7 @@ class Books:
         states |= {_GATEWAY + name: {"watched_since_ns": since} for name, since in self._gateways.items()}
         targets = self._found.targets
         return replace(
-            self._budgets.drain(),
-            accounts=tuple(accounts),
+            saving.take(self.accounts, self._budgets.drain()),
             pools=states,
             targets=targets.targets,
             baselines=targets.baselines,
@@ -314,8 +303,7 @@ class Books:
 
     def undrain(self, changes: Changes) -> None:
         """These changes did not reach the disk: the next drain carries them again."""
-        for name, row, _, _ in changes.accounts:
-            self.accounts[name].unsaved.add(row)
+        saving.give_back(self.accounts, changes)
         self._gone |= {name for name, state in changes.pools.items() if state is None}
         self._budgets.undrain(changes)
         self._undrain_targets(changes)

@@ -44,6 +44,7 @@ class Reason(StrEnum):
 
     TIMEOUT = "timeout"  # no complete answer within scrape.timeout
     CONNECT = "connect"  # refused, unreachable, name not found, closed early
+    FORBIDDEN = "forbidden"  # the name leads to a link-local address or to a metadata service
     TLS = "tls"  # certificate or handshake
     CREDENTIALS = "credentials"  # a password or token file cannot be read
     STATUS = "status"  # an HTTP status other than 200
@@ -53,8 +54,14 @@ class Reason(StrEnum):
     EMPTY = "empty"  # no sample at all, or no GPU
     TRUNCATED = "truncated"  # the last line has no end, or the body stopped early
     INVALID = "invalid"  # not the exposition format, or a series twice
+    TOO_MANY_LINES = "too_many_lines"  # this and the next seven: sources/limits.py
     LINE_TOO_LONG = "line_too_long"
     TOO_MANY_SERIES = "too_many_series"
+    TOO_MANY_LABELS = "too_many_labels"
+    LABEL_NAME_TOO_LONG = "label_name_too_long"
+    LABEL_VALUE_TOO_LONG = "label_value_too_long"
+    VALUE_TOO_LARGE = "value_too_large"
+    TOO_MANY_SERIES_IN_ALL = "too_many_series_in_all"  # of all targets, and this one has more than an equal share
     UNKNOWN_ENGINE = "unknown_engine"  # engine: auto does not know the page
     MISSING_SERIES = "missing_series"  # the engine's own counters are not on the page
     SEVERAL_PROCESSES = "several_processes"  # the address answers for more than one process in turn

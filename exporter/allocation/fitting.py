@@ -46,6 +46,7 @@ class Fitting:
     def learn(self, now_ns: int, parts: Mapping[str, Part], reports: Usage | None) -> None:
         """Take one tick: what each engine counted, and what gateways report."""
         self._now_ns, self._tick = now_ns, []
+        self._models = {target: model for target, model in self._models.items() if target in parts}
         self._done.add(now_ns, _ended(parts.values()))
         if reports is not None:
             self._clients.learn(now_ns, reports)

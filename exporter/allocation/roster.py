@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 
 from exporter.allocation.pool import PoolBook
-from exporter.allocation.tenants import Admission
+from exporter.allocation.tenants import Admission, Models
 from exporter.columns import sums
 from exporter.config.schema import Config, Endpoint, FoundEndpoint, Gateway, Pool
+from exporter.ledger.accounts import Labels
 from exporter.ledger.money import apportion
 from exporter.metering.labels import safe
 from exporter.metering.route import Scope
@@ -20,13 +21,16 @@ Accounting = Callable[[Series, str, str], Account | None]
 
 
 class Roster:
-    """One config, read for the books."""
+    """One config, read for the books. `known`: accounts that there are already, by tenant, model and whatever else."""
 
-    def __init__(self, config: Config, admitted: Iterable[str]) -> None:
+    def __init__(self, config: Config, known: Collection[Labels]) -> None:
         written = [end for pool in config.pools for end in pool.endpoints if not isinstance(end, FoundEndpoint)]
-        named = [*(pool.tenant for pool in config.pools), *(end.tenant for end in written)]
-        named += (budget.tenant for budget in config.budgets)
-        self._admission = Admission(config.tenants, filter(None, named), admitted)
+        tenants = [*(pool.tenant for pool in config.pools), *(end.tenant for end in written)]
+        tenants += (budget.tenant for budget in config.budgets)
+        self._admission = Admission(config.tenants, filter(None, tenants), {tenant for tenant, *_ in known})
+        models = [safe(end.model or pool.name) for pool in config.pools for end in pool.endpoints]
+        models += (safe(budget.model) for budget in config.budgets if budget.model)
+        self._models = Models(models, {model for _, model, *_ in known})
         self._pools = {end.target: (pool, end) for pool in config.pools for end in pool.endpoints}
         self._gateways = {end.target: gateway for gateway in config.gateways for end in gateway.endpoints}
         self.members = {pool.name: frozenset(end.target for end in pool.endpoints) for pool in config.pools}
@@ -65,7 +69,7 @@ class Roster:
 
     def _of_server(self, pool: Pool, end: Endpoint) -> Accounting:
         tenant = self._admission.of_server(pool, end)
-        return lambda series, model, _alias: (pool.name, tenant(series), model)
+        return lambda series, model, _alias: (pool.name, tenant(series), self._models.admit(model))
 
     def _of_gateway(self, gateway: Gateway) -> Accounting:
         tenant = self._admission.by_label(gateway.tenant_label)
@@ -75,8 +79,11 @@ class Roster:
             for route in gateway.routes:
                 if fnmatchcase(alias, route.model) or fnmatchcase(model, route.model):
                     place = route.provider or ",".join(route.pools)
-                    return (place, tenant(series), model) if place else None  # that of another shard
-            return (gateway.name, tenant(series), model)  # nobody said where it goes: unpriced, under this name
+                    if not place:
+                        return None  # that of another shard
+                    return (place, tenant(series), self._models.admit(model))
+            # Nobody said where it goes: unpriced, under this name.
+            return (gateway.name, tenant(series), self._models.admit(model))
 
         return account
 

@@ -1,4 +1,7 @@
-"""Whose use it is: one name per tenant, a bounded number of them, and money for names beyond the bound in `_other`."""
+"""Whose use it is: one name per tenant, a bounded number of them, and money for names beyond the bound in `_other`.
+
+Models are bounded likewise: behind some gateways a client may call a model what it likes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,26 @@ from exporter.metering.labels import given, safe
 from exporter.records import DEFAULT_TENANT, OTHER, UNATTRIBUTED, Series
 
 _RESERVED = frozenset({DEFAULT_TENANT, UNATTRIBUTED, OTHER})
+
+
+MOST_MODELS = 1000
+
+
+class Models:
+    """Names of models that may have series of their own: configured ones always, others first come, first served."""
+
+    def __init__(self, configured: Iterable[str], admitted: Iterable[str]) -> None:
+        self._always = frozenset(configured)
+        self._admitted = set(admitted) - self._always
+
+    def admit(self, name: str) -> str:
+        """The name to book under: the model's own, or `_other` when the bound is reached."""
+        if name in self._always or name in self._admitted:
+            return name
+        if len(self._admitted) >= MOST_MODELS:
+            return OTHER
+        self._admitted.add(name)
+        return name
 
 
 class Admission:

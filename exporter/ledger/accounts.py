@@ -16,7 +16,7 @@ Labels = tuple[str, ...]
 
 @dataclass(slots=True)
 class Family:
-    """One counter metric: columns of equal length, one row per account, rows never removed or moved."""
+    """One counter metric: columns of equal length, one row per account. Rows stay where they are but for `drop`."""
 
     name: str
     labels: list[Labels] = field(default_factory=list)
@@ -24,6 +24,8 @@ class Family:
     rows: dict[Labels, int] = field(default_factory=dict)
     unsaved: set[int] = field(default_factory=set)
     unrendered: set[int] = field(default_factory=set)
+    relabelled: set[int] = field(default_factory=set)  # rows of which the ledger knows other labels
+    fewest: int | None = None  # rows there were since the ledger took them, where some were dropped
 
     def open(self, labels: Labels) -> int:
         """The row of that account, opened at 0 if it is new."""
@@ -45,6 +47,22 @@ class Family:
             self.values[row] += amount
             self.unsaved.add(row)
             self.unrendered.add(row)
+
+    def drop(self, accounts: Iterable[Labels]) -> None:
+        """Close these accounts. The last row takes the place of a dropped one; whoever holds `labels` from before, as
+        the JSON of an earlier tick does, goes on holding what they were."""
+        self.labels = self.labels.copy()
+        for labels in accounts:
+            row = self.rows.pop(labels)
+            moved, value = self.labels.pop(), self.values.pop()
+            if row < len(self.values):
+                self.labels[row], self.values[row], self.rows[moved] = moved, value, row
+                for rows in (self.relabelled, self.unsaved, self.unrendered):
+                    rows.add(row)
+        left = len(self.values)
+        self.fewest = left if self.fewest is None else min(self.fewest, left)
+        for rows in (self.relabelled, self.unsaved, self.unrendered):
+            rows.difference_update([row for row in rows if row >= left])
 
     def touch(self, moved: Iterable[int]) -> None:
         """These rows moved: they are to be saved and rendered again."""

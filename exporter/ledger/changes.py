@@ -31,6 +31,8 @@ class Changes:
     """One transaction: everything that moved since the last one."""
 
     accounts: tuple[tuple[str, int, Labels, int], ...] = ()  # family, row, labels, value
+    relabelled: frozenset[tuple[str, int]] = frozenset()  # family and row of those that have other labels than before
+    fewest: dict[str, int] = field(default_factory=dict)  # family -> rows it had meanwhile; those beyond go first
     pools: dict[str, State | None] = field(default_factory=dict)  # None: the pool left the config
     targets: dict[str, State | None] = field(default_factory=dict)  # None: the target left the config
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)  # target -> series key -> raw value

@@ -201,9 +201,14 @@ class Store:
             families[family] = max(families.values(), default=0) + 1
             db.execute("REPLACE INTO family (id, name) VALUES (?, ?)", (families[family], family))
         opened, moved = [], []
+        for family, rows in changes.fewest.items():
+            first = families.get(family, 0) * ROWS_PER_FAMILY
+            db.execute("DELETE FROM account WHERE id >= ? AND id < ?", (first + rows, first + ROWS_PER_FAMILY))
+        known = {name: min(self._rows.get(name, 0), changes.fewest.get(name, ROWS_PER_FAMILY)) for name in families}
+        relabelled = changes.relabelled
         for family, row, labels, value in changes.accounts:
             number = families[family] * ROWS_PER_FAMILY + row
-            if row < self._rows.get(family, 0):
+            if row < known[family] and not (relabelled and (family, row) in relabelled):
                 moved.append((str(value), number))
             else:
                 opened.append((number, json.dumps(labels), str(value)))
@@ -240,6 +245,8 @@ class Store:
 
     def _remember(self, changes: Changes, families: dict[str, int], added: dict[str, dict[str, int]]) -> None:
         self._families = families
+        for family, rows in changes.fewest.items():
+            self._rows[family] = min(self._rows.get(family, 0), rows)
         for family, row, _, _ in changes.accounts:
             self._rows[family] = max(self._rows.get(family, 0), row + 1)
         for target in changes.dropped | {target for target, state in changes.targets.items() if state is None}:

@@ -6,6 +6,7 @@ sight of a target is a baseline, and a page that cannot be this target's next on
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import is_, ne
@@ -17,6 +18,7 @@ from exporter.metering.route import Cell, Counters, Route, Router, Scope
 from exporter.metering.usage import Gauges, Usage
 from exporter.records import NS, Instant, Reading, Samples
 from exporter.sources.engine import Engine
+from exporter.sources.limits import LIMITS, Room
 
 # How far an engine's clock may be from ours before its start time stops being evidence.
 _CLOCK_SKEW_NS = 60 * NS
@@ -25,7 +27,7 @@ _START_WOBBLE_SECONDS = 5.0
 # A start time that cannot be right is believed after so many pages in a row: then it is the engine's clock that is off.
 _STUBBORN_PAGES = 10
 # Series of one process, absent ones included: their baselines are kept for when they return.
-MAX_SERIES = 200_000
+MAX_SERIES = LIMITS.series
 
 
 Owed = dict[Cell, Column]
@@ -37,6 +39,7 @@ class _Growth:
 
     moved: dict[str, float] = field(default_factory=dict)  # the new baselines
     names: set[str] = field(default_factory=set)
+    new: int = 0  # series without a baseline
     fallen: int = 0  # series that started again by themselves
     cells: dict[Cell, Column] = field(default_factory=dict)  # tokens
     usage: dict[str, Usage] = field(default_factory=dict)  # the rest by place, and after `settle` the tokens too
@@ -89,7 +92,8 @@ class Measured:
 class Meter:
     """The public attributes are what the ledger keeps; they change only when a reading is accepted whole."""
 
-    def __init__(self, engine: Engine, scope: Scope) -> None:
+    def __init__(self, engine: Engine, scope: Scope, room: Room | None = None) -> None:
+        self._room = room or Room()  # of the baselines of all targets
         self.baselines: dict[str, float] = {}  # series key -> last raw value
         self.process_start: float | None = None  # Unix seconds, as the page says
         self.last_seen_ns: int | None = None  # Unix; None: never seen, so the next reading is the first
@@ -125,6 +129,8 @@ class Meter:
         self.table = table
         self._known = {key.partition("{")[0] for key in baselines}
         self.dropped = False
+        with suppress(ScrapeError):  # what was room for when it was read
+            self._room.hold(self, len(baselines))
 
     def take(self) -> dict[str, Usage]:
         """What was used since the last take, by place."""
@@ -159,8 +165,10 @@ class Meter:
         baselines = {} if restarted or adopted else self.baselines
         relearning = same and not restarted and self.table != self.engine.table
         growth = self._grow(counters, baselines, baseline_only=baseline_only, new_is_baseline=relearning)
-        if len(baselines) + len(growth.moved) > MAX_SERIES < len(baselines.keys() | growth.moved.keys()):
-            raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
+        if growth.new:
+            if len(baselines) + growth.new > MAX_SERIES:
+                raise ScrapeError(Reason.TOO_MANY_SERIES, f"more than {MAX_SERIES} series since the process started")
+            self._room.hold(self, len(baselines) + growth.new)
         owed = growth.settle({} if restarted or adopted else self.owed)
         return Measured(self, reading, growth, owed, restarted or adopted, restarted, same, router, last)
 
@@ -244,6 +252,7 @@ class Meter:
                 found.fallen += last is not None and not dipped and fell(last, value)
                 if last is None or growth or dipped:
                     moved[key] = value
+                    found.new += last is None
             if route.more:
                 found.add(route, growth)
             tenant = route.account[1]

@@ -12,11 +12,16 @@ from exporter.metering.route import Scope
 from exporter.metering.usage import Gauges, Usage
 from exporter.records import NS, Reading
 from exporter.sources.engine import Engine
+from exporter.sources.limits import Room
 from exporter.sources.registry import ENGINES, GATEWAYS
 
 KNOWN = ENGINES | GATEWAYS
 _LEFT = "left_ns"
 _REMEMBERED_NS = 7 * 24 * 3600 * NS
+MOST_REMEMBERED = 1000
+# Stands among the targets that left for those forgotten since: the time at which the last of them left. What began
+# before it may be one of them, and be counted already.
+_FORGOTTEN = ":forgotten"
 
 
 def table(name: str, scope: Scope) -> Engine:
@@ -36,6 +41,7 @@ class Meters:
         )
         self._scopes: dict[str, Scope] = {}
         self._meters: dict[str, Meter] = {}
+        self._room = Room()
         # When a target left the config, Unix ns: what its engine served before is counted already.
         self._left = {target: state["left_ns"] for target, state in self._saved.targets.items() if _LEFT in state}
         self._gone: set[str] = set()  # targets that left, and the ledger does not know it
@@ -50,12 +56,13 @@ class Meters:
         gone = known - scopes.keys()
         self._left |= dict.fromkeys(gone, now_ns)
         self._gone = (self._gone | gone) - scopes.keys()
-        self._forgotten |= {target for target, at in self._left.items() if at < now_ns - _REMEMBERED_NS}
-        self._left = {target: at for target, at in self._left.items() if target not in self._forgotten}
+        self._forget(now_ns)
+        self._forgotten -= scopes.keys()
         self._meters = {target: meter for target, meter in self._meters.items() if target in scopes}
         self.answered &= scopes.keys()
+        forgotten_ns = self._left.get(_FORGOTTEN, 0)
         self._scopes = {
-            target: replace(scope, watched_since_ns=max(scope.watched_since_ns, self._left.get(target, 0)))
+            target: replace(scope, watched_since_ns=max(scope.watched_since_ns, self._left.get(target, forgotten_ns)))
             for target, scope in scopes.items()
         }
         for target, meter in self._meters.items():
@@ -65,9 +72,21 @@ class Meters:
                 self._restore(target, state)
         self._saved = Saved()
 
+    def _forget(self, now_ns: int) -> None:
+        """Forget targets that left long ago or, where many did, before the others."""
+        left = sorted((at, target) for target, at in self._left.items() if target != _FORGOTTEN)
+        late = {target for at, target in left[-MOST_REMEMBERED:] if at >= now_ns - _REMEMBERED_NS}
+        for at, target in left:
+            if target not in late:
+                del self._left[target]
+                self._gone.discard(target)
+                self._forgotten.add(target)
+                self._left[_FORGOTTEN] = max(self._left.get(_FORGOTTEN, 0), at)
+                self._gone.add(_FORGOTTEN)
+
     def _restore(self, target: str, state: State) -> None:
         scope = self._scopes[target]
-        meter = self._meters[target] = Meter(table(state["engine"], scope), scope)
+        meter = self._meters[target] = Meter(table(state["engine"], scope), scope, self._room)
         owed: Owed = {}
         for place, tenant, model, token, amount in state["owed"]:
             owed.setdefault((place, model, token), {})[tenant] = amount
@@ -80,7 +99,7 @@ class Meters:
         scope, meter = self._scopes.get(reading.target), self._meters.get(reading.target)
         if scope is None or (meter and meter.engine.name != reading.engine):
             return None
-        return (meter or Meter(table(reading.engine, scope), scope)).measure(reading)
+        return (meter or Meter(table(reading.engine, scope), scope, self._room)).measure(reading)
 
     def observe(self, reading: Reading, measured: Measured | None = None) -> bool:
         """Take one reading, with what was measured of it if that still stands; False for a target that is not (or no
@@ -91,8 +110,8 @@ class Meters:
         engine = table(reading.engine, scope)
         meter = self._meters.get(reading.target)
         if meter is None:
-            first = measured.meter if measured and measured.meter.scope is scope else Meter(engine, scope)
-            meter = self._meters[reading.target] = first
+            first = measured.meter if measured and measured.meter.scope is scope else None
+            meter = self._meters[reading.target] = first or Meter(engine, scope, self._room)
         elif meter.engine is not engine:
             meter.configure(engine, scope)
         if measured is not None and meter.is_next(measured):

@@ -14,7 +14,6 @@ WIDTH = 110
 ROWS = 20  # models, labels, names of one kind
 EXAMPLES = 3
 LONGEST = 30  # characters of an example
-HUGE = 10**18
 NO_MODEL = "(not named)"
 
 
@@ -44,18 +43,14 @@ def _facts(page: Page) -> Iterator[tuple[str, ...]]:
     if page.start is not None:
         yield "started", _time(page.start)
     if page.requests is not None:
-        yield "requests", f"{_count(page.requests)} ended"
+        yield "requests", f"{page.requests:,} ended"
     now = (("running", page.running, ""), ("waiting", page.waiting, ""), ("KV cache", page.kv_cache, "% in use"))
     told = [f"{name} {value * 100 if unit else value:g}{unit}" for name, value, unit in now if value is not None]
     if told:
         yield "now", ", ".join(told)
     for measure in ("aborted", "drafted", "accepted"):
         if amount := page.measures.get(measure):
-            yield measure, _count(int(amount))
-
-
-def _count(amount: int) -> str:
-    return f"{amount:,}" if abs(amount) < HUGE else "beyond 10^18"
+            yield measure, f"{int(amount):,}"
 
 
 def _time(unix: float) -> str:
@@ -71,7 +66,7 @@ def _tokens(page: Page) -> Iterator[str]:
         return
     models = page.models
     rows = [("model", *kinds)]
-    rows += [(model or NO_MODEL, *(_count(page.tokens[model][kind]) for kind in kinds)) for model in models[:ROWS]]
+    rows += [(model or NO_MODEL, *(f"{page.tokens[model][kind]:,}" for kind in kinds)) for model in models[:ROWS]]
     yield from aligned(rows, indent="  ", right=range(1, len(kinds) + 1))
     if len(models) > ROWS:
         yield f"  and {len(models) - ROWS:,} more models"

@@ -120,12 +120,13 @@ class Exposition:
 class _Counter:
     """One counter family's lines."""
 
-    __slots__ = ("_block", "_chunks", "_headers", "_metric", "_parts", "family")
+    __slots__ = ("_block", "_chunks", "_headers", "_labels", "_metric", "_parts", "family")
 
     def __init__(self, metric: Metric, family: Family) -> None:
         self.family = family
         self._metric = metric
         self._headers = headers(metric)
+        self._labels = family.labels
         self._parts: list[bytes] = []
         self._chunks: list[bytes] = []
         self._block = Block(self._headers)
@@ -134,6 +135,11 @@ class _Counter:
         family, parts, chunks = self.family, self._parts, self._chunks
         known, rows = len(parts) // 2, len(family.values)
         changed = family.unrendered
+        if family.labels is not self._labels:  # rows were dropped, and the others are not where they were
+            self._labels, known = family.labels, 0
+            parts.clear()
+            chunks.clear()
+            self._block = Block(self._headers)
         if known < rows:
             changed.update(range(known, rows))
             for labels in family.labels[known:]:

@@ -17,7 +17,6 @@ a series never seen, both between the same two scrapes. It is read at the next s
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from itertools import groupby
 from math import inf
@@ -25,12 +24,16 @@ from typing import NamedTuple
 
 from exporter.errors import Reason, ScrapeError
 from exporter.records import Samples, Series
-from exporter.sources.sample import check_page, parse_line
+from exporter.sources.limits import LIMITS, Limits, Room
+from exporter.sources.sample import check_lines, check_page, parse_line, pieces
 
 NEWLINE = 10
 UNDERSCORE = 95
 LONGEST_VALUE = 32  # bytes; longer ones are read with care
 FEW = 64  # lines up to which a foreign group that stands still is compared whole, as if it were a comment
+# What is remembered of a page is a part of it, for every target and for good. Larger ones are searched each time.
+LARGEST_FOLLOWED = 1 << 23  # bytes
+MOST_GROUPS = 10_000
 MOVED = b""  # in place of the text of a group that stands still no more
 COMMENT = re.compile(rb"#\s*(?:HELP|TYPE)\s+(\S+)")
 NOWHERE = b"\n\n"  # stands for the comments after the last group: never found at a "#"
@@ -51,23 +54,24 @@ class Group(NamedTuple):
 class Scanner:
     """Reads the pages of one target. Keeps each series it made while the series keeps appearing.
 
-    `names` are whole sample names. `max_series` bounds the wanted samples of a page, `max_line` the bytes of a line.
+    `names` are whole sample names. `room` is shared by the scanners of all targets.
     """
 
-    def __init__(self, names: Iterable[str], *, max_series: int = 200_000, max_line: int = 65_536) -> None:
+    def __init__(self, names: Iterable[str], limits: Limits = LIMITS, room: Room | None = None) -> None:
         self._names = frozenset(names)
-        self._max_series = max_series
-        self._max_line = max_line
+        self._limits = limits
+        self._room = room or Room(limits)
         wanted = sorted((name.encode() for name in self._names), key=len)
         # Names that start with another wanted name are found with it.
         self._needles = tuple(b"\n" + n for n in wanted if not any(n != m and n.startswith(m) for m in wanted))
         self._shortest = len(wanted[0]) + len("\n 0") if wanted else 0
         names_pattern = b"|".join(re.escape(name) for name in reversed(wanted))
-        line = rb'[^\S\n]*(?:\{[^\S\n]*")?(?:%s)(?![a-zA-Z0-9_:])' % names_pattern
+        line = rb'[^\S\n]*+(?:\{[^\S\n]*+")?(?:%s)(?![a-zA-Z0-9_:])' % names_pattern
         self._first = re.compile(line)
         self._others = re.compile(rb"\n" + line)
         self._by_raw: dict[bytes, Series] = {}  # the line up to its value -> series
         self._by_key: dict[str, Series] = {}
+        self._labels = 0  # of the series in _by_key
         self._head = b""  # comments before the first group
         self._groups: list[Group] = []  # empty: the last page was not grouped
         self._still: dict[bytes, bytes] = {}  # foreign groups, by name, that have stood still since they were seen
@@ -76,13 +80,12 @@ class Scanner:
     def scan(self, body: bytes) -> Samples:
         """The finite, non-negative samples of the wanted names.
 
-        Raises ScrapeError: empty, truncated, invalid, line_too_long or too_many_series.
+        Raises ScrapeError: empty, truncated, invalid, or the reason of a limit.
         """
         if not body.endswith((b"\n", b"# EOF")):
-            check_page(body)
+            check_page(body, self._limits)
         if max(len(self._by_raw), len(self._by_key)) > 2 * len(self._last) + 64:
-            self._by_raw.clear()
-            self._by_key = {series.key: series for series in self._last}
+            self._forget()
         samples: Samples = {}
         followed = (lines := self._follow(body)) is not None
         if lines is not None:
@@ -91,31 +94,43 @@ class Scanner:
             except ScrapeError:  # what looks wrong in a part may be right in the whole
                 followed = False
         if not followed or len(samples) < len(self._last):
-            samples = self._read(self._search(body))
+            check_lines(body, self._limits)
+            samples = self._read(self._search(body, 0, len(body)))
             self._learn(body)
         if not samples:
-            check_page(body)
+            check_page(body, self._limits)
+        if len(samples) != len(self._last):
+            self._room.hold(self, len(samples))
         self._last = samples
         values = samples.values()
-        if not sum(values) < inf or min(values, default=0) < 0:
-            return {series: value for series, value in samples.items() if 0 <= value < inf}
+        if not sum(values) < self._limits.value or min(values, default=0) < 0:
+            samples = {series: value for series, value in samples.items() if 0 <= value < inf}
+            if sum(samples.values()) >= self._limits.value < inf:
+                raise self._limits.refuse("value")
         return samples
 
-    def _search(self, body: bytes, begin: int = 0, end: int = sys.maxsize) -> list[bytes]:
+    def _forget(self) -> None:
+        """All series but those of the last page."""
+        self._by_raw.clear()
+        self._by_key = {series.key: series for series in self._last}
+        self._labels = sum(len(series.labels) for series in self._last)
+
+    def _search(self, body: bytes, begin: int, end: int) -> list[bytes]:
         """All wanted lines of the body, or of those that follow a newline from `begin` on and start before `end`."""
-        starts = [match.start() + 1 for match in self._others.finditer(body, begin, end)]
-        if begin == 0 and self._first.match(body):
-            starts.insert(0, 0)
-        if len(starts) > self._max_series:
-            raise self._too_many(len(starts))
-        lines = []
-        for start in starts:
-            stop = body.find(b"\n", start)
-            if stop < 0:  # only where the page ends in "# EOF" on that very line
-                stop = len(body)
-            if stop - start > self._max_line:
-                raise self._too_long(stop - start)
-            lines.append(body[start:stop])
+        lines: list[bytes] = []
+        starts = [0] if begin == 0 and self._first.match(body) else []
+        for piece in pieces(body, begin, end):
+            starts += [match.start() + 1 for match in self._others.finditer(body, *piece)]
+            for start in starts:
+                stop = body.find(b"\n", start)
+                if stop < 0:  # only where the page ends in "# EOF" on that very line
+                    stop = len(body)
+                if stop - start > self._limits.line_bytes:
+                    raise self._limits.refuse("line_bytes")
+                lines.append(body[start:stop])
+            if len(lines) > self._limits.series:
+                raise self._limits.refuse("series")
+            starts = []
         return lines
 
     def _follow(self, body: bytes) -> list[bytes] | None:  # noqa: C901 - one loop, kept flat for its speed
@@ -134,10 +149,10 @@ class Scanner:
                     break
                 if stop < 0 or body[stop - 1] == NEWLINE:
                     return None
-                stop = find(b"#", stop + 1)  # that one was within a line
+                stop = find(b"\n#", stop) + 1 or -1  # that one was within a line
             if stop - start > limit:
                 if limit < 0:
-                    lines += body[start : stop - 1].split(b"\n")
+                    lines += body[start : stop - 1].split(b"\n", self._limits.series)
                 else:
                     new = self._search(body, start - 1, stop)
                     if new and not needles:
@@ -156,32 +171,33 @@ class Scanner:
     def _learn(self, body: bytes) -> None:
         """Note the groups of a page, if each holds only lines that begin with the name its comments give."""
         self._groups = []
-        if not body.startswith(b"#") or not body.endswith(b"\n"):
+        if not body.startswith(b"#") or not body.endswith(b"\n") or len(body) > LARGEST_FOLLOWED:
             return
-        known, still = self._still, {}
+        known = self._still
+        still: dict[bytes, bytes] = {}
         parts: list[tuple[bytes, tuple[bytes, ...], list[bytes]]] = []  # comments, whose names they give, lines
-        before, name = b"", NOWHERE
+        comments, name = bytearray(), NOWHERE
         for commented, run in groupby(body[:-1].split(b"\n"), key=lambda line: line.startswith(b"#")):
             block = list(run)
             text = b"\n".join(block) + b"\n"
             if commented:
                 named = COMMENT.match(block[-1])
                 name = named[1] if named else NOWHERE
-                before += text
+                comments += text
                 continue
-            if not all(line.startswith(name) for line in block if line):
+            if len(parts) + len(still) > MOST_GROUPS or not all(line.startswith(name) for line in block if line):
                 return
             needles = tuple(needle for needle in self._needles if needle.startswith(b"\n" + name))
             if not needles and len(block) <= FEW and known.get(name, text) == text:
                 still[name] = text
-                before += text
+                comments += text
                 continue
             if name in known:
                 still[name] = MOVED
-            parts.append((before, needles, block))
-            before = b""
-        if before:  # comments end the page
-            parts.append((before, (), []))
+            parts.append((bytes(comments), needles, block))
+            comments.clear()
+        if comments:  # they end the page
+            parts.append((bytes(comments), (), []))
         self._head, self._still = parts[0][0], still
         for (before, needles, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, (), [])], strict=True):
             dense = bool(needles) and all(map(self._first.match, block))
@@ -211,8 +227,8 @@ class Scanner:
                 unwanted += 1
             else:
                 samples[sample[0]] = sample[1]
-        if len(samples) > self._max_series:
-            raise self._too_many(len(samples))
+        if len(samples) > self._limits.series:
+            raise self._limits.refuse("series")
         if len(samples) + unwanted != len(lines):
             raise ScrapeError(Reason.INVALID, "a series stands on the page twice")
         return samples
@@ -221,26 +237,23 @@ class Scanner:
         """Read a line with care, and remember its series; None if its name is not wanted."""
         if not self._first.match(line):
             return None
-        if len(line) > self._max_line:
-            raise self._too_long(len(line))
-        parsed = parse_line(line)
+        parsed = parse_line(line, self._limits)
         if parsed is None or parsed.name not in self._names:
             return None
         key = parsed.key()
         series = self._by_key.get(key)
         if series is None:
+            self._labels += len(parsed.labels)
+            if self._labels > self._limits.labels:
+                self._last = {}
+                self._forget()
+                raise self._limits.refuse("labels")
             series = self._by_key[key] = parsed.series(key)
         if (
             len(raw) >= parsed.end and not raw[parsed.end :].strip()
         ):  # no timestamp or exemplar: what precedes the last space is the series
             self._by_raw[raw] = series
         return series, parsed.value
-
-    def _too_long(self, size: int) -> ScrapeError:
-        return ScrapeError(Reason.LINE_TOO_LONG, f"a line of {size} bytes; at most {self._max_line} are read")
-
-    def _too_many(self, count: int) -> ScrapeError:
-        return ScrapeError(Reason.TOO_MANY_SERIES, f"{count} wanted series; at most {self._max_series} are read")
 
 
 def _pick(body: bytes, needles: tuple[bytes, ...], start: int, stop: int) -> list[bytes]:

@@ -18,12 +18,14 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from isal import isal_zlib
 from yarl import URL
 
 from exporter import __version__
 from exporter.errors import Reason, ScrapeError
 from exporter.records import NS
+from exporter.sources.connect import ForbiddenAddressError, guarded
 from exporter.sources.target import Basic, Target, TlsFiles
 
 REDIRECTS = 3
@@ -54,9 +56,13 @@ class Answer:
 
 
 class Fetcher:
-    """Fetches pages over one session; connections stay open between scrapes. An async context manager."""
+    """Fetches pages over one session; connections stay open between scrapes. An async context manager.
 
-    def __init__(self) -> None:
+    `resolver`: who turns names into addresses; None: the system. To which of them it connects is not left to it.
+    """
+
+    def __init__(self, resolver: AbstractResolver | None = None) -> None:
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
         self._turns = asyncio.Semaphore(TURNS)
         self._contexts: dict[TlsFiles, tuple[tuple[int, ...], ssl.SSLContext]] = {}
@@ -64,7 +70,9 @@ class Fetcher:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             # No limit: a target has one scrape at a time, and slow ones must not make the others wait.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=120, ttl_dns_cache=30),
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=120, ttl_dns_cache=30, resolver=self._resolver, socket_factory=guarded
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
             timeout=aiohttp.ClientTimeout(total=None),  # get() sets its own
@@ -82,8 +90,8 @@ class Fetcher:
     async def get(self, target: Target, headers: Mapping[str, str] = NO_HEADERS, media_type: str = "") -> bytes:
         """The decoded body of the page, which must be of that media type if one is given.
 
-        Raises ScrapeError: timeout, connect, tls, credentials, status, redirect, encoding, too_large, truncated or
-        invalid (not HTTP, another media type).
+        Raises ScrapeError: timeout, connect, forbidden, tls, credentials, status, redirect, encoding, too_large,
+        truncated or invalid (not HTTP, another media type).
         """
         return await self._bounded(target, self._get(target, headers, media_type))
 
@@ -126,7 +134,9 @@ class Fetcher:
         except aiohttp.ClientPayloadError:
             reason, what = Reason.TRUNCATED, "the body stopped before its end"
         except aiohttp.ClientConnectorError as error:
-            reason, what = Reason.CONNECT, f"cannot connect: {_connect_text(error.os_error)}"
+            forbidden = isinstance(error.os_error, ForbiddenAddressError)
+            reason = Reason.FORBIDDEN if forbidden else Reason.CONNECT
+            what = f"cannot connect: {_connect_text(error.os_error)}"
         except aiohttp.ClientResponseError:
             reason, what = Reason.INVALID, "the answer is not HTTP, or its headers are too long"
         except (aiohttp.ClientError, OSError) as error:
@@ -281,4 +291,6 @@ def _tls_text(error: Exception) -> str:
 def _connect_text(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return "the name was not found"
+    if isinstance(error, ForbiddenAddressError):
+        return str(error)
     return os.strerror(error.errno) if error.errno else "none of its addresses answers"

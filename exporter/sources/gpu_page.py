@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from exporter.metering.labels import safe
 from exporter.records import Gpu, GpuReading, Instant, Samples, Series
 from exporter.sources.exposition import Scanner
 from exporter.sources.gpu_table import Exporter, Field, Line, Place, What
+from exporter.sources.limits import LIMITS, Room
 from exporter.sources.sample import first_names
 
 Labels = tuple[tuple[str, str], ...]
@@ -50,12 +52,12 @@ NO_POD, NOBODY = len(HOLDERS), len(HOLDERS) + 1
 class GpuPage:
     """Reads the pages of one address. Who is on a page is worked out again only when its series are others."""
 
-    def __init__(self, exporter: Exporter) -> None:
+    def __init__(self, exporter: Exporter, room: Room | None = None) -> None:
         self._exporter = exporter
         self._fields: dict[str, list[tuple[int, Field]]] = {}  # by name, with their rank
         for rank, one in enumerate(exporter.fields):
             self._fields.setdefault(one.name, []).append((rank, one))
-        self._scanner = Scanner(self._fields, max_series=16 * MOST_HOLDERS)
+        self._scanner = Scanner(self._fields, replace(LIMITS, series=16 * MOST_HOLDERS, value=inf), room)
         self._known: Samples = {}
         self._devices: tuple[Device, ...] = ()
 

@@ -10,6 +10,7 @@ from exporter.clock import Clock
 from exporter.records import NVML, GpuReading, Instant, Reading
 from exporter.sources.gpu_page import GpuPage
 from exporter.sources.gpus import GPUS
+from exporter.sources.limits import Room
 from exporter.sources.reader import Reader
 from exporter.sources.registry import ENGINES, GATEWAYS
 from exporter.sources.target import Target
@@ -37,18 +38,18 @@ class Gpus(Protocol):
     async def read(self, at: Instant) -> GpuReading: ...
 
 
-def look_at(target: Target, pages: Pages, clock: Clock, driver: Callable[[], Gpus]) -> Look:
+def look_at(target: Target, pages: Pages, clock: Clock, driver: Callable[[], Gpus], room: Room) -> Look:
     """What a poller calls at each of its slots. Whatever it has to remember between two of them is kept in it.
 
     `driver` gives the one way into the driver of this machine: at the first look and not before, so that a failure is a
-    failed scrape.
+    failed scrape. `room` is for the series of all targets.
     """
     if target.name == NVML:
         return _asking(driver, clock)
     if target.kind == "gpus":
-        return _reading_pages(target, pages, clock, GpuPage(GPUS[target.engine]))
+        return _reading_pages(target, pages, clock, GpuPage(GPUS[target.engine], room))
     among = GATEWAYS if target.kind == "gateway" else ENGINES
-    return _reading_pages(target, pages, clock, Reader(target.custom or target.engine, among))
+    return _reading_pages(target, pages, clock, Reader(target.custom or target.engine, among, room))
 
 
 def _reading_pages(target: Target, pages: Pages, clock: Clock, reader: PageReader) -> Look:

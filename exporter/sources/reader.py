@@ -8,6 +8,7 @@ from exporter.errors import Reason, ScrapeError
 from exporter.records import Instant, Reading, Samples
 from exporter.sources.engine import Engine
 from exporter.sources.exposition import Scanner
+from exporter.sources.limits import Room
 from exporter.sources.registry import ENGINES, detect
 
 PROCESS_START = "process_start_time_seconds"
@@ -15,11 +16,12 @@ PROCESS_START = "process_start_time_seconds"
 
 class Reader:
     """Reads the pages of one target. `engine` is a table, "auto" or a name of `among` (the registry's engines or
-    gateways); what auto found is kept while the pages go on being that engine's."""
+    gateways); what auto found is kept while the pages go on being that engine's. `room` is shared by all targets."""
 
-    def __init__(self, engine: str | Engine, among: Mapping[str, Engine] = ENGINES) -> None:
+    def __init__(self, engine: str | Engine, among: Mapping[str, Engine] = ENGINES, room: Room | None = None) -> None:
         self._wanted = engine
         self._among = among
+        self._room = room or Room()
         self._engine: Engine | None = None
         self._scanner: Scanner | None = None
 
@@ -45,7 +47,7 @@ class Reader:
                     wrong = f"this version cannot read {engine}, only {list(self._among)}"
                     raise ScrapeError(Reason.UNKNOWN_ENGINE, wrong)
                 engine = self._among[engine]
-            self._scanner = Scanner(engine.names | {PROCESS_START})
+            self._scanner = Scanner(engine.names | {PROCESS_START}, self._room.limits, self._room)
             self._engine = engine
         return self._engine, self._scanner
 

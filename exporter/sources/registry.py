@@ -22,7 +22,7 @@ from exporter.sources.mlx_serve import MLX_SERVE
 from exporter.sources.nim import NIM
 from exporter.sources.otel_genai import OTEL_GENAI
 from exporter.sources.ray_serve import RAY_SERVE
-from exporter.sources.sample import check_page, first_names
+from exporter.sources.sample import check_page, first_names, pieces
 from exporter.sources.sglang import SGLANG
 from exporter.sources.smg import SMG
 from exporter.sources.tei import TEI
@@ -53,10 +53,16 @@ def detect(body: bytes, among: Mapping[str, Engine] = ENGINES) -> Engine:
 
     Raises ScrapeError: unknown_engine, which names the first metrics seen; empty, truncated or invalid.
     """
-    for engine in among.values():
-        marks = b"|".join(re.escape(mark.encode()) for mark in engine.marks)
-        if re.search(rb"^[ \t]*(?:%s)[{ \t]" % marks, body, re.MULTILINE):
-            return engine
+    rank = {mark.encode(): index for index, engine in reversed([*enumerate(among.values())]) for mark in engine.marks}
+    marks = rb"[ \t]*+(%s)[{ \t]" % b"|".join(map(re.escape, rank))
+    found = [rank[first[1]]] if (first := re.match(marks, body)) else []
+    others = re.compile(rb"\n" + marks)
+    for begin, end in pieces(body, 0, len(body)):
+        found += {rank[match[1]] for match in others.finditer(body, begin, end)}
+        if 0 in found:
+            break
+    if found:
+        return list(among.values())[min(found)]
     check_page(body)
     known, names = ", ".join(among), first_names(body)
     what = f"the page is of no known engine ({known}); its first metrics: {names}; "

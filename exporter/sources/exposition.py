@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import groupby
 from math import inf
 from typing import NamedTuple
@@ -30,8 +31,9 @@ from exporter.sources.sample import check_page, parse_line
 NEWLINE = 10
 UNDERSCORE = 95
 LONGEST_VALUE = 32  # bytes; longer ones are read with care
+WORD, TEXT = 512, 16_384  # bytes: what replicas have in common is kept once up to that length, so much of each
 FEW = 64  # lines up to which a foreign group that stands still is compared whole, as if it were a comment
-MOVED = b""  # in place of the text of a group that stands still no more
+MOVED = -1  # in place of the hash of a group that stands still no more: no object's
 COMMENT = re.compile(rb"#\s*(?:HELP|TYPE)\s+(\S+)")
 NOWHERE = b"\n\n"  # stands for the comments after the last group: never found at a "#"
 
@@ -70,7 +72,7 @@ class Scanner:
         self._by_key: dict[str, Series] = {}
         self._head = b""  # comments before the first group
         self._groups: list[Group] = []  # empty: the last page was not grouped
-        self._still: dict[bytes, bytes] = {}  # foreign groups, by name, that have stood still since they were seen
+        self._still: dict[bytes, int] = {}  # hash of each foreign group that has stood still since it was seen
         self._last: Samples = {}  # every wanted line of the last good page
 
     def scan(self, body: bytes) -> Samples:
@@ -166,14 +168,14 @@ class Scanner:
             text = b"\n".join(block) + b"\n"
             if commented:
                 named = COMMENT.match(block[-1])
-                name = named[1] if named else NOWHERE
+                name = _shared(named[1]) if named else NOWHERE
                 before += text
                 continue
             if not all(line.startswith(name) for line in block if line):
                 return
             needles = tuple(needle for needle in self._needles if needle.startswith(b"\n" + name))
-            if not needles and len(block) <= FEW and known.get(name, text) == text:
-                still[name] = text
+            if not needles and len(block) <= FEW and known.get(name, hash(text)) == hash(text):
+                still[name] = hash(text)
                 before += text
                 continue
             if name in known:
@@ -182,7 +184,7 @@ class Scanner:
             before = b""
         if before:  # comments end the page
             parts.append((before, (), []))
-        self._head, self._still = parts[0][0], still
+        self._head, self._still = _shared(parts[0][0]), still
         for (before, needles, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, (), [])], strict=True):
             dense = bool(needles) and all(map(self._first.match, block))
             size = sum(map(len, block)) + len(block)
@@ -190,7 +192,7 @@ class Scanner:
             counts: tuple[int, ...] = ()
             if not dense and before.endswith(b" histogram\n"):
                 counts = tuple(sum(line.startswith(needle[1:]) for line in block) for needle in needles)
-            self._groups.append(Group(after, len(after), limit, needles, counts))
+            self._groups.append(Group(_shared(after), len(after), limit, needles, counts))
 
     def _read(self, lines: list[bytes]) -> Samples:
         """The samples of these lines, whatever their values; lines of other names are skipped."""
@@ -233,7 +235,7 @@ class Scanner:
         if (
             len(raw) >= parsed.end and not raw[parsed.end :].strip()
         ):  # no timestamp or exemplar: what precedes the last space is the series
-            self._by_raw[raw] = series
+            self._by_raw[_shared(raw)] = series
         return series, parsed.value
 
     def _too_long(self, size: int) -> ScrapeError:
@@ -241,6 +243,21 @@ class Scanner:
 
     def _too_many(self, count: int) -> ScrapeError:
         return ScrapeError(Reason.TOO_MANY_SERIES, f"{count} wanted series; at most {self._max_series} are read")
+
+
+def _shared(text: bytes) -> bytes:
+    """The same object for the same text: replicas of one engine have the same comments and series, tens of KB."""
+    return _same_word(text) if len(text) <= WORD else _same_text(text) if len(text) <= TEXT else text
+
+
+@lru_cache(8192)
+def _same_word(text: bytes) -> bytes:
+    return text
+
+
+@lru_cache(1024)
+def _same_text(text: bytes) -> bytes:
+    return text
 
 
 def _pick(body: bytes, needles: tuple[bytes, ...], start: int, stop: int) -> list[bytes]:

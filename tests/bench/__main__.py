@@ -34,14 +34,16 @@ PARTS: Mapping[str, Callable[[], list[Row]]] = {
 def main(names: list[str]) -> None:
     """The rows of these parts, all of them if none is named."""
     found: list[Row] = []
-    for name in names or PARTS:
-        print(f"{datetime.now(UTC):%H:%M:%S} {name} ...", file=sys.stderr, flush=True)
-        found += PARTS[name]()
-    print(
-        f"tokencost-exporter {__version__}, Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}, {cores()} cores, {datetime.now(UTC):%Y-%m-%d}; medians of at least five rounds\n"
-    )
-    print(markdown(found))
+    try:
+        for name in names or PARTS:
+            print(f"{datetime.now(UTC):%H:%M:%S} {name} ...", file=sys.stderr, flush=True)
+            found += PARTS[name]()
+    finally:  # what there is, if one of them fails
+        print(
+            f"tokencost-exporter {__version__}, Python {platform.python_version()}, {platform.system()} "
+            f"{platform.machine()}, {cores()} cores, {datetime.now(UTC):%Y-%m-%d}; medians of at least five rounds\n"
+        )
+        print(markdown(found))
 
 
 if __name__ == "__main__":

@@ -141,7 +141,8 @@ async def measure(scene: Scene, rounds: int = ROUNDS, also: Sequence[Callable[[P
                 for name in PEERS
                 if not MISSING.lacks(name)
             ]
-            running = await stack.enter_async_context(exporter(config, folder / "ledger.db", folder / "log"))
+            mine = exporter(config, folder / "ledger.db", folder / "log", deadline=120.0)
+            running = await stack.enter_async_context(mine)
             scrapers.insert(0, Scraper(OURS, running.program.process.pid))
             await _watch(scene, running, scrapers, rounds)
             return scrapers

@@ -99,7 +99,6 @@ async def measure() -> dict[str, list[float]]:
                     running.program.process.send_signal(signal.SIGHUP)
                 await asyncio.sleep(INTERVAL)
                 after = await turns(running)
-                print({bound: after[bound] - before[bound] for bound in after})
                 found["at work" if number < INTERVALS else "while its config is swapped"].append(longest(before, after))
     return found
 

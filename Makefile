@@ -34,6 +34,14 @@ check: packages $(VENV)/.dev  ## lint, format, types, layers, docs and locks up 
 bench: $(VENV)/.dev  ## speed and weight, measured
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: growth
+growth: $(VENV)/.dev  ## processor and memory by targets, series and tenants, into docs/images/growth.svg
+	@$(BIN)/python -m tests.bench.growth
+
+.PHONY: counts
+counts: $(VENV)/.dev  ## how much work the hot paths do, after a change that is meant
+	@$(BIN)/python -m tests.bench.counts
+
 .PHONY: accuracy
 accuracy: $(VENV)/.dev  ## how far each split is from the truth
 	@$(BIN)/python -m tests.accuracy

@@ -8,7 +8,6 @@ Everything is built here and handed down. One lock orders what must not overlap:
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import platform
@@ -21,9 +20,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from exporter import __version__
-from exporter.books import Books, Collected
+from exporter.books import Books
 from exporter.books import Published as Gauges
 from exporter.clock import Clock
+from exporter.collected import Collected
 from exporter.config.schema import Config
 from exporter.config.shard import WHOLE, Shard
 from exporter.discovery.discovery import Discovery
@@ -31,6 +31,7 @@ from exporter.errors import LedgerError, ScrapeError
 from exporter.health import Health
 from exporter.ledger.changes import Changes
 from exporter.ledger.store import Store
+from exporter.loop import Upkeep
 from exporter.metering.meter import Measured
 from exporter.pricing.catalog import Catalog
 from exporter.publish.catalog import CATALOG, of_shard
@@ -78,7 +79,7 @@ class App:
     ConfigError where web.yml will not do.
     """
 
-    def __init__(self, options: Options, config: Config, clock: Clock) -> None:
+    def __init__(self, options: Options, config: Config, clock: Clock, upkeep: Upkeep | None = None) -> None:
         self.gate = Gate(options.web_config_file)
         self._options = options
         # With what was discovered, and as it stands in the file: of both, what this shard has.
@@ -96,7 +97,8 @@ class App:
         self._room = Room()
         self._health = Health()
         self._site = Site()
-        self._exposition = Exposition(Runtime().block)
+        self._upkeep = upkeep
+        self._exposition = Exposition(Runtime(upkeep.lag if upkeep else None).block)
         self._published = of_shard(str(options.shard.index)) if options.shard != WHOLE else CATALOG
         self._store = Store(options.storage_path)
         self._reloads = Reloads(options.config_file, self._swap, clock)
@@ -104,6 +106,7 @@ class App:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         # One for all meters, so that what a cancelled scrape left running ends before the target's next one begins.
         self._meter = ThreadPoolExecutor(1, thread_name_prefix="meter")
+        self._measuring = asyncio.Lock()  # held while a page is measured, and while the books take another config
         self._meter_lock = asyncio.Lock()  # held while a reading is taken, and while the books take another config
         self._saved_at: float | None = None  # Unix seconds of the last transaction
         self._save_works = True
@@ -137,7 +140,6 @@ class App:
                 self._ledger_id = saved.ledger_id
                 self._pusher = Pusher(self._site, self._clock, self._books.count, saved)
                 self._pusher.configure(self._config.otlp)
-                gc.freeze()  # what stays: to look through it again and again would hold everything up
                 try:
                     await self._serve(wanted)
                 finally:
@@ -195,7 +197,7 @@ class App:
 
     async def _hold(self, config: Config) -> None:
         wanted = await self._in_worker(targets, config)
-        async with self._meter_lock:
+        async with self._measuring, self._meter_lock:
             found = self._books.collect(self._clock.now())
             await self._in_worker(self._books.swap, found, config)
         self._config = config
@@ -214,10 +216,13 @@ class App:
 
     async def good(self, reading: Reading | GpuReading, seconds: float) -> None:
         """A poller read a source (Sink). Cancelled while much is worked out, it changes nothing."""
+        measured = None
+        if isinstance(reading, Reading) and len(reading.samples) > MANY:
+            async with self._measuring:
+                measured = await self._measure(reading)
         async with self._meter_lock:
             if isinstance(reading, Reading):
-                many = len(reading.samples) > MANY
-                self._books.observe(reading, await self._measure(reading) if many else None)
+                self._books.observe(reading, measured)
             else:
                 for refusal in self._books.observe_gpus(reading):
                     log.error("%s", refusal)
@@ -296,6 +301,9 @@ class App:
             self._save_works = False
         self._site.rendered, snapshot = await self._in_worker(self._render, now, health, statuses)
         self._site.snapshot, self._site.view = snapshot, snapshot.view
+        del changes  # of ten thousand tenants this is much to look at
+        if self._upkeep:
+            await self._in_worker(self._upkeep.settle)
         self._site.ready = self._site.ready or ready
 
     def _book(self, found: Collected) -> Changes:

@@ -9,19 +9,18 @@ collecting may run in a worker thread.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
 from exporter.allocation.api import ApiBook
 from exporter.allocation.booked import Booked
-from exporter.allocation.fitting import Part
 from exporter.allocation.gpus import Gpus
-from exporter.allocation.gputime import GpuTime
 from exporter.allocation.holdings import Refusal
 from exporter.allocation.lots import Seen
 from exporter.allocation.pool import PoolBook, Timing
 from exporter.allocation.roster import Roster
 from exporter.budgets.budgets import Budgets
+from exporter.collected import Collected, sort_out
 from exporter.config.schema import Config
 from exporter.errors import Reason
 from exporter.ledger import families as f
@@ -44,24 +43,6 @@ Published = dict[str, dict[Labels, float]]
 
 _PROVIDER = "provider:"  # providers' and gateways' states stand among the pools' in the ledger; no pool has a colon
 _GATEWAY = "gateway:"
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What was read between two ticks, cut off from what is being read now."""
-
-    at: Instant
-    elapsed_ns: int = 0
-    used: dict[str, Usage] = field(default_factory=dict)  # what engines counted, by pool
-    parts: dict[str, dict[str, Part]] = field(default_factory=dict)  # the same by pool and target
-    reported: dict[str, Usage] = field(default_factory=dict)  # what gateways report, by pool, pools or provider
-    events: Mapping[tuple[str, Labels], int] = field(default_factory=dict)  # scrapes, failures, resets
-    proofs: list[tuple[str, float]] = field(default_factory=list)  # (pool, an engine's process start)
-    read: set[str] = field(default_factory=set)  # targets read
-    answered: set[str] = field(default_factory=set)  # targets read since this process started
-    gauges: dict[str, Gauges] = field(default_factory=dict)  # by target
-    gpus: dict[str, GpuTime] = field(default_factory=dict)  # by pool, where a source is read for them
-    targets: Changes = field(default_factory=Changes)  # what the ledger must write about targets
 
 
 class Books:
@@ -96,8 +77,8 @@ class Books:
     # -- readings ---------------------------------------------------------------------------------------------------
 
     def measure(self, reading: Reading) -> Measured | None:
-        """Work out what a good scrape says, for `observe` to take; of many series this takes a while. It changes
-        nothing that anything else here looks at: it may run in a worker thread. ScrapeError as of `observe`."""
+        """Work out what a good scrape says, for `observe` to take: nothing else here looks at what it changes, so it
+        may run in a worker thread, one at a time. ScrapeError as of `observe`."""
         return self._meters.measure(reading)
 
     def observe(self, reading: Reading, measured: Measured | None = None) -> None:
@@ -142,35 +123,23 @@ class Books:
         elapsed = max(0, now.monotonic_ns - self._last.monotonic_ns)
         gpus = self._gpus.collect(self._last, now)
         self._last = now
-        used: dict[str, Usage] = {}
-        reported: dict[str, Usage] = {}
-        parts: dict[str, dict[str, Part]] = {}
-        for target, places, resets, measured_ns in self._meters.take():
-            self._events[f.RESETS, (target,)] += resets
-            owner = self._roster.owner(target)
-            of_pool = owner in self._pools
-            if of_pool:
-                usage = Usage()
-                usage.merge(places.get(owner, usage))
-                parts.setdefault(owner, {})[target] = Part(usage, measured_ns)
-            for place, usage in places.items():
-                known = used if of_pool else reported
-                if place in known:
-                    known[place].merge(usage)
-                else:
-                    known[place] = usage
+        taken = list(self._meters.take())
+        for one in taken:
+            if one.resets:
+                self._events[f.RESETS, (one.target,)] += one.resets
         events, self._events = self._events, Counter()
         proofs, self._proofs = self._proofs, []
         read, self._meters.read = self._meters.read, set()
         answered, gauges = set(self._meters.answered), self._meters.all_gauges()
         targets = self._meters.drain()
         targets.targets.update(self._gpus.meters.drain())
-        return Collected(now, elapsed, used, parts, reported, events, proofs, read, answered, gauges, gpus, targets)
+        return Collected(now, elapsed, taken, events, proofs, read, answered, gauges, gpus, targets)
 
     def book(self, found: Collected) -> None:
         """Book what was collected. Touches nothing that a reading touches: it may run in a worker thread."""
         self._found = found
-        now, used, reported = found.at, found.used, found.reported
+        sorted_out = sort_out(found.taken, self._roster, self._pools)
+        now, used, reported = found.at, sorted_out.used, sorted_out.reported
         self._budgets.begin(now, found.elapsed_ns)
         for pool, process_start in found.proofs:
             if pool in self._pools:
@@ -183,7 +152,7 @@ class Books:
             usage = used.get(name, Usage())
             reports = reported.get(name, Usage()) if name in self._roster.behind_gateways else None
             seen = self._seen(name, usage, found)
-            parts = found.parts.get(name, {})
+            parts = sorted_out.parts.get(name, {})
             gpus = found.gpus.get(name)
             booked[name] = book.tick(now.wall_ns - found.elapsed_ns, now.wall_ns, usage, seen, reports, parts, gpus)
             self._post.use(name, usage if reports is None else reports)

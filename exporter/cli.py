@@ -22,6 +22,7 @@ from exporter.config.schema import Config
 from exporter.config.shard import WHOLE, Shard
 from exporter.errors import ConfigError, Problem, StartError, TokencostError
 from exporter.logs import start_logging
+from exporter.loop import Upkeep, run
 from exporter.publish.gate import Gate
 from exporter.sources.registry import ENGINES, GATEWAYS
 
@@ -176,11 +177,11 @@ def _web_summary(file: Path) -> str:
     return f"{gate.scheme}, users {len(gate.latest.users)}"
 
 
-async def _serve(args: argparse.Namespace) -> None:
-    await App(_options(args), _load(args.config_file), SystemClock()).run()
+async def _serve(args: argparse.Namespace, upkeep: Upkeep) -> None:
+    await App(_options(args), _load(args.config_file), SystemClock(), upkeep).run()
 
 
-async def _demo(args: argparse.Namespace) -> None:
+async def _demo(args: argparse.Namespace, upkeep: Upkeep) -> None:
     from exporter.demo.serve import demo  # noqa: PLC0415 - loaded only where it is used
 
     with tempfile.TemporaryDirectory(prefix="tokencost-demo-") as folder:
@@ -190,7 +191,7 @@ async def _demo(args: argparse.Namespace) -> None:
             options = replace(_options(args), config_file=config, storage_path=str(Path(folder, "ledger.db")))
             for address in [args.listen_address] if args.listen_address else [_DEMO_ADDRESS, "127.0.0.1:0"]:
                 try:
-                    app = App(replace(options, listen_address=address), _load(config), SystemClock())
+                    app = App(replace(options, listen_address=address), _load(config), SystemClock(), upkeep)
                     await app.run(on_listening=partial(_announce, app.gate.scheme))
                 except StartError:
                     if address == _DEMO_ADDRESS and not args.listen_address:
@@ -223,12 +224,12 @@ def _check_or_serve(args: argparse.Namespace) -> None:
         files: dict[Path, Callable[[Path], str]] = {args.config_file: partial(_summary, args.shard)}
         _check(files | ({args.web_config_file: _web_summary} if args.web_config_file else {}))
     else:
-        asyncio.run(_serve(args))
+        run(partial(_serve, args))
 
 
 _COMMANDS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "serve": _check_or_serve,
-    "demo": lambda args: asyncio.run(_demo(args)),
+    "demo": lambda args: run(partial(_demo, args)),
     "probe": lambda args: asyncio.run(_probe(args)),
     "generate": _generate,
 }

@@ -94,7 +94,8 @@ class Meter:
 
     def __init__(self, engine: Engine, scope: Scope, room: Room | None = None) -> None:
         self._room = room or Room()  # of the baselines of all targets
-        self.baselines: dict[str, float] = {}  # series key -> last raw value
+        self._baselines: dict[str, float] = {}
+        self._moved: dict[str, float] = {}  # those that the last reading moved
         self.process_start: float | None = None  # Unix seconds, as the page says
         self.last_seen_ns: int | None = None  # Unix; None: never seen, so the next reading is the first
         # Classes that are differences (input = prompt - cached) may dip below zero for a page while the engine writes
@@ -125,12 +126,20 @@ class Meter:
         self, table: str, baselines: dict[str, float], process_start: float | None, seen_ns: int, owed: Owed
     ) -> None:
         """Go on from what the ledger kept, read with that table."""
-        self.baselines, self.process_start, self.last_seen_ns, self.owed = baselines, process_start, seen_ns, owed
+        self._baselines, self.process_start, self.last_seen_ns, self.owed = baselines, process_start, seen_ns, owed
         self.table = table
         self._known = {key.partition("{")[0] for key in baselines}
         self.dropped = False
         with suppress(ScrapeError):  # what was room for when it was read
             self._room.hold(self, len(baselines))
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """Series key -> last raw value. What a reading of a hundred thousand series moved is entered by who asks next,
+        as a rule the thread that measures the next one."""
+        self._baselines.update(self._moved)
+        self._moved = {}
+        return self._baselines
 
     def take(self) -> dict[str, Usage]:
         """What was used since the last take, by place."""
@@ -144,7 +153,7 @@ class Meter:
     def measure(self, reading: Reading) -> Measured:
         """Work out what a reading says, and leave it to `accept` to take it: this may run in a worker thread, one at a
         time. Raises ScrapeError when the page cannot be this target's next one."""
-        router, last = self._router, self._last
+        router, last, kept = self._router, self._last, self.baselines
         first = self.last_seen_ns is None
         restarted, adopted = self._judge(reading)
         known: set[str] = set() if restarted or adopted else self._known
@@ -155,14 +164,14 @@ class Meter:
         if same and not self._same_process(reading) and self.engine.one_process:
             # No start time to go by. Whatever counted up may have done so from zero, if anything counted down.
             restarted = any(
-                (route.cells or route.request) and fell(self.baselines.get(series.key, 0.0), value)
+                (route.cells or route.request) and fell(kept.get(series.key, 0.0), value)
                 for series, route, value in counters
             )
             counters = router.counters(moving, reading.samples, known)
             if restarted:
                 counters = router.counters(reading.samples, reading.samples, set())
         baseline_only = adopted or (first and not self._began_while_watched(reading))
-        baselines = {} if restarted or adopted else self.baselines
+        baselines = {} if restarted or adopted else kept
         relearning = same and not restarted and self.table != self.engine.table
         growth = self._grow(counters, baselines, baseline_only=baseline_only, new_is_baseline=relearning)
         if growth.new:
@@ -181,11 +190,14 @@ class Meter:
         reading, growth = measured.reading, measured.growth
         restarted = measured.restarted
         if measured.afresh:
-            self.baselines, self.unsaved, self.dropped = {}, {}, True
+            self._baselines, self._moved, self.unsaved, self.dropped = {}, {}, {}, True
             self._known = set()
         self._known |= growth.names
-        self.baselines.update(growth.moved)
-        self.unsaved.update(growth.moved)
+        self._moved = growth.moved
+        if self.unsaved:
+            self.unsaved.update(growth.moved)
+        else:
+            self.unsaved = growth.moved
         self.owed = measured.owed
         self.table = self.engine.table
         self.process_start = reading.process_start

@@ -9,7 +9,7 @@ from exporter.ledger.changes import Changes, Saved, State
 from exporter.metering.gpus import is_gpus
 from exporter.metering.meter import Measured, Meter, Owed
 from exporter.metering.route import Scope
-from exporter.metering.usage import Gauges, Usage
+from exporter.metering.usage import Gauges, Taken
 from exporter.records import NS, Reading
 from exporter.sources.engine import Engine
 from exporter.sources.limits import Room
@@ -125,15 +125,14 @@ class Meters:
     def __contains__(self, target: str) -> bool:
         return target in self._scopes
 
-    def take(self) -> Iterator[tuple[str, dict[str, Usage], int, int]]:
-        """(target, what was used by place, restarts, nanoseconds between readings) since the last take, in the
-        config's order."""
+    def take(self) -> Iterator[Taken]:
+        """What each target had since the last take, in the config's order."""
         for target in self._scopes:
             if target in self._meters:
                 meter = self._meters[target]
                 resets, meter.resets = meter.resets, 0
                 measured, meter.measured_ns = meter.measured_ns, 0
-                yield target, meter.take(), resets, measured
+                yield Taken(target, meter.take(), resets, measured)
 
     def all_gauges(self) -> dict[str, Gauges]:
         """What each target's last good page said about now."""

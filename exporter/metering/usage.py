@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from exporter.columns import Column, Columns, merge, merge_all
 from exporter.records import Measure, Phase
@@ -25,6 +26,15 @@ class Usage:
         merge_all(self.requests, other.requests)
         merge(self.nanoseconds, other.nanoseconds)
         merge(self.measures, other.measures)
+
+
+class Taken(NamedTuple):
+    """What one target's meter had since the last take."""
+
+    target: str
+    usage: dict[str, Usage]  # by place
+    resets: int
+    measured_ns: int  # time between readings of one process
 
 
 @dataclass(frozen=True, slots=True)

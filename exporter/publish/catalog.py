@@ -23,7 +23,7 @@ class Metric:
     """One metric family. `name` is the sample's name: a counter's ends in `_total`."""
 
     name: str
-    type: Literal["counter", "gauge"]
+    type: Literal["counter", "gauge", "histogram"]  # a histogram is of this process and comes with its own metrics
     labels: tuple[str, ...]
     help: str  # one line, without quotes and backslashes, so that it needs no escaping in either format
     scale: int = 1
@@ -233,6 +233,12 @@ CATALOG: tuple[Metric, ...] = (
         "The ledger whose counters these are, by its random name; always 1. Two for one pool: it is counted twice.",
     ),
     _gauge("shard_info", ("shard", "shards"), "Which of the shards of its config this is; always 1. Absent if whole."),
+    Metric(
+        "tokencost_event_loop_lag_seconds",
+        "histogram",
+        (),
+        "Seconds for which each turn of the event loop of the exporter held it, in which nobody was served.",
+    ),
     _gauge("build_info", ("version", "revision", "python"), "The running program; always 1."),
 )
 

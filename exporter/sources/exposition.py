@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import groupby
 from math import inf
 from typing import NamedTuple
@@ -30,11 +31,12 @@ from exporter.sources.sample import check_lines, check_page, parse_line, pieces
 NEWLINE = 10
 UNDERSCORE = 95
 LONGEST_VALUE = 32  # bytes; longer ones are read with care
+WORD, TEXT = 512, 16_384  # bytes: what replicas have in common is kept once up to that length, so much of each
 FEW = 64  # lines up to which a foreign group that stands still is compared whole, as if it were a comment
 # What is remembered of a page is a part of it, for every target and for good. Larger ones are searched each time.
 LARGEST_FOLLOWED = 1 << 23  # bytes
 MOST_GROUPS = 10_000
-MOVED = b""  # in place of the text of a group that stands still no more
+MOVED = -1  # in place of the hash of a group that stands still no more: no object's
 COMMENT = re.compile(rb"#\s*(?:HELP|TYPE)\s+(\S+)")
 NOWHERE = b"\n\n"  # stands for the comments after the last group: never found at a "#"
 
@@ -74,7 +76,7 @@ class Scanner:
         self._labels = 0  # of the series in _by_key
         self._head = b""  # comments before the first group
         self._groups: list[Group] = []  # empty: the last page was not grouped
-        self._still: dict[bytes, bytes] = {}  # foreign groups, by name, that have stood still since they were seen
+        self._still: dict[bytes, int] = {}  # hash of each foreign group that has stood still since it was seen
         self._last: Samples = {}  # every wanted line of the last good page
 
     def scan(self, body: bytes) -> Samples:
@@ -174,7 +176,7 @@ class Scanner:
         if not body.startswith(b"#") or not body.endswith(b"\n") or len(body) > LARGEST_FOLLOWED:
             return
         known = self._still
-        still: dict[bytes, bytes] = {}
+        still: dict[bytes, int] = {}
         parts: list[tuple[bytes, tuple[bytes, ...], list[bytes]]] = []  # comments, whose names they give, lines
         comments, name = bytearray(), NOWHERE
         for commented, run in groupby(body[:-1].split(b"\n"), key=lambda line: line.startswith(b"#")):
@@ -182,14 +184,14 @@ class Scanner:
             text = b"\n".join(block) + b"\n"
             if commented:
                 named = COMMENT.match(block[-1])
-                name = named[1] if named else NOWHERE
+                name = _shared(named[1]) if named else NOWHERE
                 comments += text
                 continue
             if len(parts) + len(still) > MOST_GROUPS or not all(line.startswith(name) for line in block if line):
                 return
             needles = tuple(needle for needle in self._needles if needle.startswith(b"\n" + name))
-            if not needles and len(block) <= FEW and known.get(name, text) == text:
-                still[name] = text
+            if not needles and len(block) <= FEW and known.get(name, hash(text)) == hash(text):
+                still[name] = hash(text)
                 comments += text
                 continue
             if name in known:
@@ -198,7 +200,7 @@ class Scanner:
             comments.clear()
         if comments:  # they end the page
             parts.append((bytes(comments), (), []))
-        self._head, self._still = parts[0][0], still
+        self._head, self._still = _shared(parts[0][0]), still
         for (before, needles, block), (after, _, _) in zip(parts, [*parts[1:], (NOWHERE, (), [])], strict=True):
             dense = bool(needles) and all(map(self._first.match, block))
             size = sum(map(len, block)) + len(block)
@@ -206,7 +208,7 @@ class Scanner:
             counts: tuple[int, ...] = ()
             if not dense and before.endswith(b" histogram\n"):
                 counts = tuple(sum(line.startswith(needle[1:]) for line in block) for needle in needles)
-            self._groups.append(Group(after, len(after), limit, needles, counts))
+            self._groups.append(Group(_shared(after), len(after), limit, needles, counts))
 
     def _read(self, lines: list[bytes]) -> Samples:
         """The samples of these lines, whatever their values; lines of other names are skipped."""
@@ -252,8 +254,23 @@ class Scanner:
         if (
             len(raw) >= parsed.end and not raw[parsed.end :].strip()
         ):  # no timestamp or exemplar: what precedes the last space is the series
-            self._by_raw[raw] = series
+            self._by_raw[_shared(raw)] = series
         return series, parsed.value
+
+
+def _shared(text: bytes) -> bytes:
+    """The same object for the same text: replicas of one engine have the same comments and series, tens of KB."""
+    return _same_word(text) if len(text) <= WORD else _same_text(text) if len(text) <= TEXT else text
+
+
+@lru_cache(8192)
+def _same_word(text: bytes) -> bytes:
+    return text
+
+
+@lru_cache(1024)
+def _same_text(text: bytes) -> bytes:
+    return text
 
 
 def _pick(body: bytes, needles: tuple[bytes, ...], start: int, stop: int) -> list[bytes]:

@@ -210,7 +210,8 @@ class Fetcher:
                 parts.append(part)
         if gzip and (not gzip.eof or gzip.unused_data):
             raise ScrapeError(Reason.ENCODING, f"{target.name}: the gzip body does not end where the answer ends")
-        return b"".join(parts)
+        # So many bytes take longer to copy than the loop may be held; the copying lets go of the interpreter.
+        return await asyncio.to_thread(b"".join, parts) if size > LARGE else b"".join(parts)
 
     def _context(self, target: Target) -> ssl.SSLContext:
         """Made again when one of its files changes, so renewed certificates are taken up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from sys import intern
 
@@ -31,6 +32,7 @@ ESCAPE = re.compile(rb'\\([\\n"])')
 PLAIN = {b"\\": b"\\", b"n": b"\n", b'"': b'"'}
 # A name that is followed by labels or by a number: words of an error page are not repeated to anybody.
 NAME = re.compile(rb"^[ \t]*([a-zA-Z_:][a-zA-Z0-9_:]{0,99})(?:\{[^\n]*\})?[ \t]+[-+0-9.][-+0-9.eE]*\s", re.MULTILINE)
+SHORT = 256  # bytes of a label that is kept once for all series that have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,25 @@ class Line:
         Invalid UTF-8 is shown as `\\xff`, which no escaped value contains, so no two values share a key.
         """
         labels = ",".join(f'{text(name)}="{text(escape(value))}"' for name, value in sorted(self.labels))
-        return f"{self.name}{{{labels}}}" if labels else self.name
+        return intern(f"{self.name}{{{labels}}}" if labels else self.name)
 
     def series(self, key: str) -> Series:
-        labels = tuple((intern(text(name)), text(value)) for name, value in sorted(self.labels))
+        labels = tuple(_pair(name, value) for name, value in sorted(self.labels))
         return Series(self.name, labels, key)
 
 
 def text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")
+    """One object for one text, while somebody has it: replicas have the same names, labels and values."""
+    return intern(raw.decode("utf-8", "backslashreplace"))
+
+
+def _pair(name: bytes, value: bytes) -> tuple[str, str]:
+    return _same_pair(name, value) if len(name) + len(value) <= SHORT else (text(name), text(value))
+
+
+@lru_cache(8192)
+def _same_pair(name: bytes, value: bytes) -> tuple[str, str]:
+    return text(name), text(value)
 
 
 def escape(value: bytes) -> bytes:

@@ -9,7 +9,6 @@ import random
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
-from statistics import median
 from time import perf_counter
 from typing import TypeVar
 
@@ -20,7 +19,7 @@ from exporter.ledger import families as f
 from exporter.ledger.journal import Journal
 from exporter.ledger.store import Store
 from exporter.records import NS, Instant
-from tests.bench.footprint import Figure, show
+from tests.bench.table import Row, alone, markdown
 from tests.laws.world import folder_in_memory
 
 T = TypeVar("T")
@@ -88,12 +87,12 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     return (perf_counter() - began) * 1e3, done
 
 
-def measure() -> list[Figure]:
+def rows() -> list[Row]:
     """Medians of ordinary ticks, and single figures of what is rare."""
-    figures: list[Figure] = []
+    figures: list[Row] = []
 
-    def note(name: str, value: float) -> None:
-        figures.append({"name": f"100 budgets: {name}", "value": value, "unit": "ms", "goal": 0.0})
+    def note(name: str, *took: float) -> None:
+        figures.append(alone(f"100 budgets: {name}", "ms", took))
 
     world = World()
     try:
@@ -102,10 +101,10 @@ def measure() -> list[Figure]:
             world.tick(spend)
             steps = zip(*(world.tick(spend) for _ in range(ROUNDS)), strict=True)
             for step, took in zip(("book", "save", "gauges"), steps, strict=True):
-                note(f"{TENANTS} tenants x {MODELS} models, {active:.0%} active: {step}", median(took))
+                note(f"{TENANTS:,} tenants x {MODELS} models, {active:.0%} active: {step}", *took)
         ends = [world.tick(spend, 3600) for _ in range(HOURS)]
-        note("an hour ends in which all tenants spent: book", median(book for book, *_ in ends))
-        note("an hour ends in which all tenants spent: save", median(save for _, save, _ in ends))
+        note("an hour ends in which all tenants spent: book", *(book for book, *_ in ends))
+        note("an hour ends in which all tenants spent: save", *(save for _, save, _ in ends))
         world.budgets.configure(config("b"))
         note(f"all of them new, {HOURS} such hours of history: book", world.tick(spend)[0])
         world.store.close()
@@ -115,4 +114,4 @@ def measure() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    show(measure())
+    print(markdown(rows()))

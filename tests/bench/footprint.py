@@ -7,18 +7,20 @@ Run: python -m tests.bench.footprint
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TypedDict
 
 from aiohttp import web
 
 from exporter.demo.engine import SimEngine
+from tests.bench.process import cpu_ns, rss_mb
+from tests.bench.table import Row, alone, markdown
 from tests.peers.exporter import Exporter, exporter
 
-SECONDS = 62.0  # four intervals
+INTERVAL = 15.0
+SECONDS = 4 * INTERVAL
+STARTS = 5
 CONFIG = """
 pools:
   - name: one
@@ -28,29 +30,8 @@ pools:
 """
 
 
-class Figure(TypedDict):
-    """One measurement and its goal; 0: none."""
-
-    name: str
-    value: float
-    unit: str
-    goal: float
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of the process and its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pid: int, field: str) -> float:
-    """A line of /proc/PID/status, in MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
-
-
-async def measure(seconds: float = SECONDS) -> list[Figure]:
-    """Serve one vLLM page, watch it for that long."""
+async def measure(seconds: float = SECONDS, starts: int = STARTS) -> list[Row]:
+    """Serve one vLLM page, start a few times, watch the last one for that long."""
     engine = SimEngine("llama-8b", start=time.time() - 100)
 
     async def metrics(_: web.Request) -> web.Response:
@@ -62,38 +43,36 @@ async def measure(seconds: float = SECONDS) -> list[Figure]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
+    took: list[float] = []
     try:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             config = folder / "tokencost.yml"
             config.write_text(CONFIG.format(port=runner.addresses[0][1]))
-            begun = time.monotonic()
-            async with exporter(config, folder / "ledger.db", folder / "log") as running:
-                return await _watch(running, seconds, time.monotonic() - begun)
+            for number in range(starts):
+                begun = time.monotonic()
+                async with exporter(config, folder / "ledger.db", folder / "log") as running:
+                    took.append(time.monotonic() - begun)
+                    watched = await _watch(running, seconds if number == starts - 1 else 0.0)
     finally:
         await runner.cleanup()
+    return [alone("start to ready, one target", "s", took, 1.0), *watched]
 
 
-async def _watch(running: Exporter, seconds: float, ready: float) -> list[Figure]:
+async def _watch(running: Exporter, seconds: float) -> list[Row]:
     pid = running.program.process.pid
-    cpu, begun = cpu_seconds(pid), time.monotonic()
-    while (left := seconds - (time.monotonic() - begun)) > 0:
-        await asyncio.sleep(min(15.0, left))
+    shares: list[float] = []
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        cpu, since = cpu_ns(pid), time.monotonic()
+        await asyncio.sleep(INTERVAL)
         await running.page()
-    share = 100 * (cpu_seconds(pid) - cpu) / (time.monotonic() - begun)
+        shares.append(100 * (cpu_ns(pid) - cpu) / 1e9 / (time.monotonic() - since))
     return [
-        {"name": "start to ready, one target", "value": ready, "unit": "s", "goal": 1.0},
-        {"name": "resident memory, one target", "value": memory_mb(pid, "VmRSS"), "unit": "MB", "goal": 64.0},
-        {"name": f"processor over {seconds:.0f} s, one target at 15 s", "value": share, "unit": "%", "goal": 0.5},
+        alone("resident memory, one target at 15 s", "MB", [rss_mb(pid)], 64.0),
+        *([alone("processor, one target at 15 s", "% of a core", shares, 0.5)] if shares else []),
     ]
 
 
-def show(figures: list[Figure]) -> None:
-    """Print them."""
-    for figure in figures:
-        goal = f"   goal: under {figure['goal']:g}" if figure["goal"] else ""
-        print(f"{figure['name']:70} {figure['value']:10.2f} {figure['unit']:2}{goal}")
-
-
 if __name__ == "__main__":
-    show(asyncio.run(measure()))
+    print(markdown(asyncio.run(measure())))

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from exporter.demo.engine import SimEngine
-from tests.bench.footprint import Figure, cpu_seconds, memory_mb, show
+from tests.bench.process import cpu_ns, rss_mb
+from tests.bench.table import Row, alone, markdown
 from tests.nvml.stub import StubDriver, build
 from tests.process.engines import serving
 from tests.process.exporter import config, exporter, pool
@@ -19,7 +20,7 @@ from tests.process.exporter import config, exporter, pool
 GPUS, SECONDS = 8, 30.0
 
 
-async def measure(seconds: float = SECONDS) -> list[Figure]:
+async def measure(seconds: float = SECONDS) -> list[Row]:
     """Watch it for that long, with its engine at work and every sample buffer filling as a driver fills it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -34,7 +35,7 @@ async def measure(seconds: float = SECONDS) -> list[Figure]:
             async with exporter(folder, settings, environment=driver.environment) as running:
                 pid = running.program.process.pid
                 await asyncio.sleep(2)
-                cpu, begun = cpu_seconds(pid), time.monotonic()
+                cpu, begun = cpu_ns(pid), time.monotonic()
                 while time.monotonic() - begun < seconds:
                     stamp = int(time.time() * 1e6)
                     for gpu in range(GPUS):
@@ -42,15 +43,14 @@ async def measure(seconds: float = SECONDS) -> list[Figure]:
                         driver.gpus[gpu].energy += 500_000
                     engine.serve("m", prompt=1000, output=200, prefill_seconds=0.4, decode_seconds=4.0)
                     await asyncio.sleep(1)
-                share = 100 * (cpu_seconds(pid) - cpu) / (time.monotonic() - begun)
+                share = 100 * (cpu_ns(pid) - cpu) / 1e9 / (time.monotonic() - begun)
                 found = await running.page()
                 assert found.total("tokencost_gpus") == GPUS
                 return [
-                    {"name": f"processor, {GPUS} GPUs and an engine at 1 s", "value": share, "unit": "%", "goal": 2.0},
-                    {"name": f"resident memory, {GPUS} GPUs by NVML", "value": memory_mb(pid, "VmRSS"), "unit": "MB",
-                     "goal": 0.0},
-                ]  # fmt: skip
+                    alone(f"processor, {GPUS} GPUs by NVML and an engine at 1 s", "% of a core", [share], 2.0),
+                    alone(f"resident memory, {GPUS} GPUs by NVML", "MB", [rss_mb(pid)]),
+                ]
 
 
 if __name__ == "__main__":
-    show(asyncio.run(measure()))
+    print(markdown(asyncio.run(measure())))

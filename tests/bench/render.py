@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gzip
 import random
-import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from exporter.ledger.accounts import Family, Labels
 from exporter.publish.catalog import USD
 from exporter.publish.writer import Exposition
+from tests.bench.table import Row, compared, markdown
 from tests.publish.world import SPEND, view
 
 SERIES = 100_000
@@ -28,20 +28,18 @@ def accounts() -> list[Labels]:
     ]
 
 
-def median_us(rounds: int, prepare: Callable[[], object], work: Callable[[], object]) -> float:
-    """Median CPU microseconds of `work`, which a busy machine disturbs least; `prepare` goes before, unmeasured."""
-    times = []
-    for _ in range(rounds):
-        prepare()
-        start = time.thread_time_ns()
-        result = work()
-        times.append((time.thread_time_ns() - start) / 1e3)
-        del result
-    return statistics.median(times)
+def timed_us(prepare: Callable[[], object], work: Callable[[], object]) -> float:
+    """CPU microseconds of `work`, which a busy machine disturbs least; `prepare` goes before, unmeasured."""
+    prepare()
+    start = time.thread_time_ns()
+    result = work()
+    took = (time.thread_time_ns() - start) / 1e3
+    del result
+    return took
 
 
-def rows(rounds: int = 15, peer_rounds: int = 3) -> list[dict[str, Any]]:
-    """Each row: name, ours_us, peer, peer_us, ratio = peer_us / ours_us."""
+def rows(rounds: int = 5) -> list[Row]:
+    """In each round the peer once, and ours with all values changed, some and none, with gzip and without."""
     chance = random.Random(20261121)
     labels = accounts()
     registry = CollectorRegistry()
@@ -68,29 +66,30 @@ def rows(rounds: int = 15, peer_rounds: int = 3) -> list[dict[str, Any]]:
         return exposition.update(view(books)).body("text", squeezed)
 
     size = len(page(False)) // SERIES
-    peer_us = median_us(peer_rounds, lambda: None, lambda: generate_latest(registry))
-    gzip_us = median_us(1, lambda: None, lambda: gzip.compress(generate_latest(registry))) - peer_us
     every, some, none = change(SERIES), change(SERIES // 100), lambda: None
-    served = "generate_latest + gzip, as it serves"
-    cases = [
-        ("all changed", median_us(rounds, every, lambda: page(False)), "generate_latest", peer_us),
-        ("1 % changed", median_us(rounds, some, lambda: page(False)), "generate_latest", peer_us),
-        ("none changed", median_us(rounds, none, lambda: page(False)), "generate_latest", peer_us),
-        ("all changed, gzip", median_us(rounds, every, lambda: page(True)), served, peer_us + gzip_us),
-        ("1 % changed, gzip", median_us(rounds, some, lambda: page(True)), served, peer_us + gzip_us),
-    ]
+    cases = {
+        ("all changed", False): (every, 100.0),
+        ("1 % changed", False): (some, 300.0),
+        ("none changed", False): (none, None),
+        ("all changed, gzip", True): (every, None),
+        ("1 % changed, gzip", True): (some, None),
+    }
+    ours: dict[tuple[str, bool], list[float]] = {case: [] for case in cases}
+    theirs: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(rounds):
+        theirs[False].append(timed_us(none, lambda: generate_latest(registry)))
+        theirs[True].append(timed_us(none, lambda: gzip.compress(generate_latest(registry))))
+        for (name, squeezed), (prepare, _) in cases.items():
+            ours[name, squeezed].append(timed_us(prepare, lambda squeezed=squeezed: page(squeezed)))  # type: ignore[misc]
+    peer = f"prometheus_client {version('prometheus_client')} generate_latest"
     return [
-        {
-            "name": f"render {SERIES} series of {size} B, {name}",
-            "ours_us": ours_us,
-            "peer": f"prometheus_client {peer}",
-            "peer_us": theirs_us,
-            "ratio": theirs_us / ours_us,
-        }
-        for name, ours_us, peer, theirs_us in cases
-    ]
+        compared(
+            f"render {SERIES:,} series of {size} B, {name}", "ms", [us / 1e3 for us in ours[name, squeezed]],
+            peer + (" + gzip, as it serves" if squeezed else ""), [us / 1e3 for us in theirs[squeezed]], goal,
+        )
+        for (name, squeezed), (_, goal) in cases.items()
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":
-    for row in rows():
-        print("{name:52} {ours_us:10,.0f} us   {peer:44} {peer_us:12,.0f} us  {ratio:8,.0f}x".format(**row))
+    print(markdown(rows()))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from time import thread_time_ns
-from typing import Any, TypedDict
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.sources.exposition import Scanner
 from exporter.sources.vllm import VLLM
+from tests.bench.table import Row, compared, markdown
 
 PAGES = Path(__file__).parent.parent / "pages"
 LITELLM_NAMES = (
@@ -26,16 +27,6 @@ LITELLM_NAMES = (
     "litellm_output_reasoning_tokens_metric_total",
 )
 VARIANTS = 20  # successive pages of one server
-
-
-class Row(TypedDict):
-    """One comparison: medians in microseconds, and how many times faster we are."""
-
-    name: str
-    ours_us: float
-    peer: str
-    peer_us: float
-    ratio: float
 
 
 def families(page: str) -> list[tuple[list[str], list[str]]]:
@@ -92,7 +83,7 @@ def litellm_page() -> str:
     return grown((PAGES / "litellm-1.106.0.prom").read_text(), team, 9730)
 
 
-def variants(page: str) -> list[bytes]:
+def variants(page: str, count: int = VARIANTS) -> list[bytes]:
     """Successive pages of one busy server: every value moves but zeros, times and the ones of `..._info`."""
 
     def moved(step: int) -> str:
@@ -104,7 +95,7 @@ def variants(page: str) -> list[bytes]:
 
         return re.sub(r"(?m)^(?!#|\w+_info\{)(.+) ([0-9][0-9.e+]*)$", value, page)
 
-    return [moved(step).encode() for step in range(VARIANTS)]
+    return [moved(step).encode() for step in range(count)]
 
 
 def timed(call: Callable[[Any], object], pages: Sequence[object]) -> float:
@@ -115,8 +106,8 @@ def timed(call: Callable[[Any], object], pages: Sequence[object]) -> float:
     return (thread_time_ns() - start) / 1000 / len(pages)
 
 
-def compare(name: str, page: str, names: frozenset[str], rounds: int = 7) -> list[Row]:
-    """Warm and cold beside the peer, medians of rounds in which each has its turn."""
+def compare(name: str, page: str, names: frozenset[str], goal: float, rounds: int = 7) -> list[Row]:
+    """Warm and cold beside the peer, in rounds in which each has its turn."""
     pages = variants(page)
     wanted = names | {"process_start_time_seconds"}
     scanner = Scanner(wanted)
@@ -127,23 +118,21 @@ def compare(name: str, page: str, names: frozenset[str], rounds: int = 7) -> lis
         peer.append(timed(lambda text: list(text_string_to_metric_families(text)), [body.decode()]))
         warm.append(timed(scanner.scan, pages * 5))
         cold.append(timed(lambda body: Scanner(wanted).scan(body), pages[:3]))
-    title = f"{name}: {len(page) // 1000:,} KB, {page.count(chr(10)):,} lines, {found} wanted"
-    them = median(peer)
+    title = f"{name}, {len(page) // 1000:,} KB, {page.count(chr(10)):,} lines, {found} wanted"
+    them = f"prometheus_client {version('prometheus_client')} parser"
     return [
-        {"name": f"{title}, {how}", "ours_us": us, "peer": "prometheus_client", "peer_us": them, "ratio": them / us}
-        for how, us in (("warm", median(warm)), ("cold", median(cold)))
+        compared(f"{title}", "µs", warm, them, peer, goal),
+        compared(f"{title}, seen for the first time", "µs", cold, them, peer),
     ]
 
 
 def rows() -> list[Row]:
     return [
-        *compare("scan vLLM page", vllm_page(), VLLM.names),
-        *compare("scan vLLM page, 3 engines", vllm_page(3), VLLM.names),
-        *compare("scan LiteLLM page", litellm_page(), frozenset(LITELLM_NAMES)),
+        *compare("scan a vLLM page", vllm_page(), VLLM.names, 500),
+        *compare("scan a vLLM page of 3 engines", vllm_page(3), VLLM.names, 500)[:1],
+        *compare("scan a LiteLLM page", litellm_page(), frozenset(LITELLM_NAMES), 500),
     ]
 
 
 if __name__ == "__main__":
-    for row in rows():
-        peer = f"{row['peer']} {row['peer_us']:>10,.0f} us"
-        print(f"{row['name']:<70} {row['ours_us']:>10,.1f} us   {peer}   {row['ratio']:,.0f}x")
+    print(markdown(rows()))

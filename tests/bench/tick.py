@@ -10,26 +10,27 @@ import tempfile
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from statistics import median
-from time import perf_counter
-from typing import TypeVar
+from time import thread_time
+from typing import Any, TypeVar
 
 from exporter.books import Books
 from exporter.config.schema import Config
 from exporter.demo.engine import SimEngine
 from exporter.demo.gateway import SimGateway
+from exporter.ledger.changes import Saved
 from exporter.ledger.store import Store
 from exporter.publish.view import View
 from exporter.publish.writer import Exposition
 from exporter.records import NS, Instant
 from exporter.sources.reader import Reader
 from exporter.sources.registry import GATEWAYS
-from tests.bench.footprint import Figure
+from tests.bench.scan import variants, vllm_page
+from tests.bench.table import Row, alone, markdown
 
 T = TypeVar("T")
-TENANTS, MODELS, ROUNDS = 10_000, 3, 5
+TENANTS, MODELS, ENGINES, ROUNDS = 10_000, 3, 1_000, 5
 START_NS = 1_795_348_800 * NS
-STEPS = ("observe the gateway's page", "collect", "book", "save", "gauges and page")
+STEPS = ("measure the gateway's page", "observe it", "collect", "book", "save", "gauges and page")
 GOALS = {"book": 50.0}
 
 
@@ -54,7 +55,7 @@ class World:
         self.interval(0.0)
 
     def interval(self, active: float) -> list[float]:
-        """One interval in which that share of the tenants asks each model; milliseconds of each step."""
+        """One interval in which that share of the tenants asks each model; CPU milliseconds of each step."""
         self.now_ns += 15 * NS
         for tenant in range(TENANTS):
             for number in range(MODELS) if self.random.random() < active else ():
@@ -71,12 +72,13 @@ class World:
         took: list[float] = []
 
         def timed(work: Callable[[], T]) -> T:
-            began = perf_counter()
+            began = thread_time()
             done = work()
-            took.append((perf_counter() - began) * 1e3)
+            took.append((thread_time() - began) * 1e3)
             return done
 
-        timed(lambda: self.books.observe(reading))
+        measured = timed(lambda: self.books.measure(reading))
+        timed(lambda: self.books.observe(reading, measured))
         found = timed(lambda: self.books.collect(at))
         timed(lambda: self.books.book(found))
         timed(lambda: self.store.save(self.books.drain()))
@@ -84,41 +86,65 @@ class World:
         return took
 
 
-def _config() -> Config:
-    pools = [
+def _pools(count: int) -> list[dict[str, Any]]:
+    return [
         {
             "name": f"p{number}",
             "gpus": {"count": Decimal(2)},
             "usd_per_gpu_hour": Decimal("2.49"),
             "endpoints": [{"url": f"http://e{number}:8000/metrics"}],
         }
-        for number in range(MODELS)
+        for number in range(count)
     ]
+
+
+def _config() -> Config:
     gateway = {
         "name": "edge",
         "endpoints": [{"url": "http://g:4000/metrics"}],
         "tenant_label": "team_alias",
         "routes": [{"model": f"m{number}", "pool": f"p{number}"} for number in range(MODELS)],
     }
-    return Config.model_validate({"tenants": {"limit": 2 * TENANTS}, "pools": pools, "gateways": [gateway]})
+    return Config.model_validate({"tenants": {"limit": 2 * TENANTS}, "pools": _pools(MODELS), "gateways": [gateway]})
 
 
-def measure() -> list[Figure]:
-    """Medians, for a tenth of the tenants active in the interval and for all of them."""
-    figures: list[Figure] = []
+def many_targets() -> list[float]:
+    """CPU ms of booking 1,000 engines in pools of ten that all served in the interval: collected, merged, booked."""
+    pages = variants(vllm_page(), ROUNDS + 2)
+    pools = [
+        {**pool, "endpoints": [{"url": f"http://e{10 * n + m}:8000/metrics"} for m in range(10)]}
+        for n, pool in enumerate(_pools(ENGINES // 10))
+    ]
+    config = Config.model_validate({"pools": pools})
+    names = [end.target for pool in config.pools for end in pool.endpoints]
+    books, readers = Books(config, Saved(), Instant(0, START_NS)), {name: Reader("vllm") for name in names}
+    took: list[float] = []
+    for number, page in enumerate(pages):
+        at = Instant(number * 15 * NS, START_NS + number * 15 * NS)
+        for name, reader in readers.items():
+            books.observe(reader.read(name, page, at))
+        began = thread_time()
+        books.tick(at)
+        took.append((thread_time() - began) * 1e3)
+        books.drain()
+    return took[2:]
+
+
+def rows() -> list[Row]:
+    """For a tenth of the tenants active in the interval and for all of them; then for many engines."""
+    found: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
         for active in (0.1, 1.0):
             world.interval(active)
             steps = zip(*(world.interval(active) for _ in range(ROUNDS)), strict=True)
             for step, took in zip(STEPS, steps, strict=True):
-                name = f"{TENANTS} tenants x {MODELS} models, {active:.0%} active: {step}"
-                figures.append({"name": name, "value": median(took), "unit": "ms", "goal": GOALS.get(step, 0.0)})
+                name = f"{TENANTS:,} tenants x {MODELS} models, {active:.0%} active: {step}"
+                found.append(alone(name, "CPU ms", took, GOALS.get(step) if active < 1 else None))
         world.store.close()
-    return figures
+    found.append(alone(f"{ENGINES:,} engines, all active: tick", "CPU ms", many_targets(), GOALS["book"]))
+    return found
 
 
 if __name__ == "__main__":
-    from tests.bench.footprint import show
-
-    show(measure())
+    print(markdown(rows()))

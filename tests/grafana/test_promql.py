@@ -19,6 +19,7 @@ FILTERS = {"pool": "pool", "model": "model_name", "tenant": "tenant", "window": 
 
 # Metrics of the catalog that are on no dashboard, each with its reason.
 UNSHOWN = {
+    "tokencost_event_loop_lag_seconds": "for who works on the exporter's speed; docs/performance.md",
     "tokencost_shard_info": "only where exporters divide a config; what is added up carries the label shard itself",
 }
 # Queries with counters that are not under rate or increase, each with its reason.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +51,19 @@ def test_what_was_saved_is_what_comes_back(tmp_path: Path) -> None:
     }
     assert (saved.pools, saved.targets) == ({"p": {"tick": 2}}, {"http://e": {"tick": 2}})
     assert saved.baselines == {"http://e": {"a": 2.0, "s0": 1.0, "s1": 1.0, "s2": 1.0}}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"cost": 2**63}, {"cost": -(2**200)}, {"tenant": "\ud800"}, {"rows": [("é", 1.1, None, True)]}, {"at": 1e300}],
+)
+def test_every_state_comes_back_as_it_was(tmp_path: Path, state: dict[str, Any]) -> None:
+    """Integers of any size, and text that UTF-8 cannot hold."""
+    store = reopened(tmp_path / "l.db")
+    store.open()
+    store.save(Changes(pools={"p": state}))
+    store.close()
+    assert reopened(tmp_path / "l.db").open().pools == {"p": json.loads(json.dumps(state))}
 
 
 def test_what_left_the_config_leaves_the_file_but_accounts_stay(tmp_path: Path) -> None:

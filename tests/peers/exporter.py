@@ -61,8 +61,9 @@ class Exporter:
 
 
 @asynccontextmanager
-async def exporter(config: Path, ledger: Path, log: Path) -> AsyncIterator[Exporter]:
-    """Run it on a free port until the block is left; it is ready when the block is entered."""
+async def exporter(config: Path, ledger: Path, log: Path, deadline: float = 30.0) -> AsyncIterator[Exporter]:
+    """Run it on a free port until the block is left; it is ready when the block is entered, after `deadline` seconds
+    at most."""
     flags = {
         "config.file": config,
         "storage.path": ledger,
@@ -82,5 +83,5 @@ async def exporter(config: Path, ledger: Path, log: Path) -> AsyncIterator[Expor
                 return answer.status == 200
 
         url = f"http://{await eventually(address, 'the exporter names its address', process=running)}"
-        await eventually(ready, "the exporter is ready", process=running)
+        await eventually(ready, "the exporter is ready", deadline=deadline, process=running)
         yield Exporter(url, running, http)

@@ -71,6 +71,7 @@ tokencost_config_last_reload_successful gauge
 tokencost_config_last_reload_success_timestamp_seconds gauge
 tokencost_ledger_info gauge ledger
 tokencost_shard_info gauge shard shards
+tokencost_event_loop_lag_seconds histogram
 tokencost_build_info gauge version revision python
 """
 RESERVED = {"job", "instance", "namespace", "pod", "node", "service", "container", "endpoint"}

@@ -87,7 +87,7 @@ class Discovery:
             watcher = self._prepared[name] = Watcher(name, spec, source, self._clock, self._changed, state)
             self._running[watcher] = asyncio.create_task(watcher.run(), name=f"discover {name}")
         self._tried.clear()
-        self._changed()
+        self._note_tried()
         await first(self._tried.wait(), self._clock.sleep_until(self._clock.now().monotonic_ns + self._patience_ns))
 
     def adopt(self, config: Config) -> Config:
@@ -146,6 +146,9 @@ class Discovery:
     def _changed(self) -> None:
         """Called by watchers, for what has not been adopted too."""
         self._news.set()
+        self._note_tried()
+
+    def _note_tried(self) -> None:
         if all(watcher.tried for watcher in self._prepared.values()):
             self._tried.set()
 

@@ -139,6 +139,7 @@ TABLE: Table = {
     "ExporterDown": Settings("critical", "5m"),
     "ExporterAbsent": Settings("critical", "10m"),
     "SourceStale": Settings("warning", "5m", "0s", {"age": _age("5m", "time since the last good scrape")}),
+    "DiscoveryFailed": Settings("warning", "15m"),
     "ConfigReloadFailed": Settings("warning", "5m"),
     "StateNotPersisted": Settings("warning", "5m", "5m", {"age": _age("10m", "time since the last save")}),
     "PriceCatalogStale": Settings("info", "1h", "0s", {"age": _age("45d", "age of the newest price in the catalog")}),

@@ -69,6 +69,14 @@ STALE = (
     Case("no data", NOTHING, 120),
 )  # fmt: skip
 
+SOURCE = "pool/chat/kubernetes"
+DISCOVERY = (
+    Case("it is refused", series("tokencost_discovery_up", "1x10 0x60", source=SOURCE), 30, (
+        Fires(f"{SOURCE} cannot be asked for its targets, or answers what cannot be read.", {"source": SOURCE}),)),
+    Case("it is away for ten minutes", series("tokencost_discovery_up", "1x10 0x10 1x60", source=SOURCE), HOUR),
+    Case("no source", NOTHING, HOUR),
+)  # fmt: skip
+
 RELOADS = (
     Case("a wrong config", series("tokencost_config_last_reload_successful", "1x10 0x60"), 20, (
         Fires("a:9742 could not load its config and goes on with the last good one.", instance=True),)),
@@ -99,6 +107,7 @@ CASES = {
     "ExporterDown": DOWN,
     "ExporterAbsent": ABSENT,
     "SourceStale": STALE,
+    "DiscoveryFailed": DISCOVERY,
     "ConfigReloadFailed": RELOADS,
     "StateNotPersisted": SAVES,
     "PriceCatalogStale": PRICES,

@@ -44,6 +44,14 @@ EXPORTERS = Group(
             ("target", "pool", "engine"),
         ),
         Alert(
+            "DiscoveryFailed",
+            "max by ($by, source) (tokencost_discovery_up) == 0",
+            "Targets are no longer discovered: new engines are not counted.",
+            "{{ $labels.source }} cannot be asked for its targets, or answers what cannot be read.",
+            EXPORTER,
+            ("source",),
+        ),
+        Alert(
             "ConfigReloadFailed",
             "tokencost_config_last_reload_successful == 0",
             "The exporter runs on an old config: the new one is wrong.",

@@ -22,8 +22,8 @@ CATALOGUE = {
     "CostPerTokenHigh": "warning", "IdleCostHigh": "info", "UnattributedCostHigh": "warning",
     "UnpricedUsage": "warning", "TenantOverflow": "warning", "ExporterDown": "critical", "ExporterAbsent": "critical",
     "SourceStale": "warning", "DiscoveryFailed": "warning", "ConfigReloadFailed": "warning",
-    "StateNotPersisted": "warning", "PriceCatalogStale": "info", "BudgetDataMissing": "warning", "TokenRateSpike": "warning",
-    "CacheHitDrop": "warning", "QueueGrowing": "warning", "EngineGatewayGap": "warning",
+    "StateNotPersisted": "warning", "PriceCatalogStale": "info", "BudgetDataMissing": "warning",
+    "TokenRateSpike": "warning", "CacheHitDrop": "warning", "QueueGrowing": "warning", "EngineGatewayGap": "warning",
 }  # fmt: skip
 
 

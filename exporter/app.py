@@ -12,12 +12,12 @@ import logging
 import os
 import platform
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from exporter import __version__
 from exporter.books import Books
@@ -50,6 +50,7 @@ from exporter.sources.look import look_at
 from exporter.sources.nvml import Nvml
 from exporter.sources.poller import Poller, spread
 from exporter.sources.target import Target, targets
+from exporter.waiting import first
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class App:
                 on_listening(address)
             await self._load_catalog(self._config)
             async with Discovery(self._clock, saved.discovered) as self._discovery:
-                await _first(self._discovery.prepare(self._written), self._stop.wait())
+                await first(self._discovery.prepare(self._written), self._stop.wait())
                 self._config = self._discovery.adopt(self._written)
                 self._books = Books(self._config, saved, self._clock.now(), self._catalog)
                 wanted = targets(self._config)
@@ -265,7 +266,7 @@ class App:
         """The first tick as soon as every target has been tried, then one per interval, a quarter after the scrapes."""
         interval = self._config.scrape.interval
         due = self._started.monotonic_ns + interval + interval // 4
-        await _first(self._stop.wait(), self._tried.wait(), self._clock.sleep_until(due))
+        await first(self._stop.wait(), self._tried.wait(), self._clock.sleep_until(due))
         while not self._stop.is_set():
             async with self._tick_lock:
                 await self._tick()
@@ -275,7 +276,7 @@ class App:
                 due = now
             while due <= now:
                 due += self._config.scrape.interval
-            await _first(self._stop.wait(), self._reconfigured.wait(), self._clock.sleep_until(due))
+            await first(self._stop.wait(), self._reconfigured.wait(), self._clock.sleep_until(due))
 
     async def _tick(self) -> None:
         """Book, commit, then publish: nothing that was seen can be unseen. The loop only collects and hands over."""
@@ -341,13 +342,3 @@ class App:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reloads.ask)
-
-
-async def _first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Return when the first of them is done; the others are cancelled."""
-    tasks = [asyncio.create_task(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

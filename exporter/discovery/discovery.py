@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +30,7 @@ from exporter.ledger.accounts import Labels
 from exporter.ledger.changes import State
 from exporter.records import NS
 from exporter.sources.fetch import Fetcher
+from exporter.waiting import first
 
 log = logging.getLogger("exporter.discovery")
 
@@ -199,13 +200,3 @@ class Discovery:
         self._gone |= {name for name, state in states.items() if state is None} - self._watchers.keys()
         for name in states.keys() & self._watchers.keys():
             self._watchers[name].unsaved = True
-
-
-async def first(*waits: Awaitable[object]) -> None:
-    """Return when the first of them is done; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

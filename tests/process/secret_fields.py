@@ -5,6 +5,7 @@ A secret stands in a file that a key names, or in the query of an address.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from copy import deepcopy
@@ -23,6 +24,8 @@ FILE = next(one for one in get_args(types.File) if isinstance(one, AfterValidato
 NAMED_LIKE_ONE = re.compile(r"password|token(?!s)|secret|credential|headers|api_?key|(^|_)url$|_file$")
 # What must stand beside a key of that name.
 BESIDE = {"password_file": {"username": "scraper"}}
+ADDRESSES = ("url", "endpoint", "api_server")
+NO_SECRETS = {("file_sd", "files")}  # these say targets, which everybody may see
 
 
 def secret_keys(model: type[BaseModel] = Config, above: Key = ()) -> Iterator[Key]:
@@ -31,7 +34,7 @@ def secret_keys(model: type[BaseModel] = Config, above: Key = ()) -> Iterator[Ke
         key = (*above, field.alias or name)
         for inner in _models(field.annotation):
             yield from secret_keys(inner, key)
-        if _is_secret(name, field.annotation, field.metadata):
+        if _is_secret(name, field.annotation, field.metadata) and key[-2:] not in NO_SECRETS:
             yield key
 
 
@@ -63,9 +66,11 @@ def with_secret(config: dict[str, Any], key: Key, secret: str, folder: Path) -> 
     place: Any = changed
     owner: dict[str, Any] = {}
     for step in key[:-1]:
+        if step == "discover":
+            place[step] = [_source(key, config["pools"][0]["endpoints"][0]["url"], folder)]
         place = place.setdefault(step, {})
         place = place[0] if isinstance(place, list) else place
-        if "url" in place or "endpoint" in place:
+        if any(address in place for address in ADDRESSES):
             owner = place
     last = key[-1]
     if isinstance(place.get(last), str) and urlsplit(place[last]).scheme in {"http", "https"}:
@@ -77,6 +82,21 @@ def with_secret(config: dict[str, Any], key: Key, secret: str, folder: Path) -> 
     place |= BESIDE.get(last, {})
     if "tls" in key:
         place |= {other: str(file) for other in ("cert_file", "key_file") if last in {"cert_file", "key_file"}}
-        address = "url" if "url" in owner else "endpoint"
-        owner[address] = owner[address].replace("http://", "https://")
+        for address in ADDRESSES:
+            if address in owner:
+                owner[address] = owner[address].replace("http://", "https://")
     return changed
+
+
+def _source(key: Key, url: str, folder: Path) -> dict[str, Any]:
+    """A source of targets, of the kind that the key is about; for a login at what is found, one that finds some."""
+    address = urlsplit(url)
+    origin = f"http://{address.netloc}"
+    if "http_sd" in key:
+        return {"http_sd": {"url": f"{origin}/sd"}}
+    if "kubernetes" in key:
+        return {"kubernetes": {"selector": "app=x", "port": 8000, "namespace": "llm", "api_server": origin}}
+    targets = folder / "targets.json"
+    targets.write_text(json.dumps([{"targets": [address.netloc]}]))
+    scheme = {"scheme": "https"} if "tls" in key else {}
+    return {"file_sd": {"files": [str(targets)]}, "path": "/found", **scheme}

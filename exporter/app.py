@@ -29,7 +29,7 @@ from exporter.config.shard import WHOLE, Shard
 from exporter.discovery.discovery import Discovery
 from exporter.errors import LedgerError, ScrapeError
 from exporter.health import Health
-from exporter.ledger.changes import Changes
+from exporter.ledger.changes import Changes, State
 from exporter.ledger.store import Store
 from exporter.loop import Upkeep
 from exporter.metering.meter import Measured
@@ -41,7 +41,7 @@ from exporter.publish.runtime import Runtime
 from exporter.publish.server import Server, Site
 from exporter.publish.snapshot import Snapshot
 from exporter.publish.view import TargetStatus, View
-from exporter.publish.writer import Exposition, Rendered
+from exporter.publish.writer import Exposition
 from exporter.records import NS, GpuReading, Instant, Reading
 from exporter.reloads import Reloads
 from exporter.sources.fetch import Fetcher
@@ -50,7 +50,7 @@ from exporter.sources.look import look_at
 from exporter.sources.nvml import Nvml
 from exporter.sources.poller import Poller, spread
 from exporter.sources.target import Target, targets
-from exporter.waiting import first
+from exporter.waiting import Turns, first
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class App:
         self._catalog = Catalog()
         self._nvml: Nvml | None = None
         self._room = Room()
+        self._turns = Turns()
         self._health = Health()
         self._site = Site()
         self._upkeep = upkeep
@@ -202,9 +203,11 @@ class App:
             found = self._books.collect(self._clock.now())
             await self._in_worker(self._books.swap, found, config)
         self._config = config
-        self._health.configure(wanted)
         self._pusher.configure(config.otlp)
+        self._health.configure(wanted)
+        await asyncio.sleep(0)  # of a thousand targets each of these takes milliseconds
         self._start_pollers(wanted)
+        await asyncio.sleep(0)
         await self._tick()
 
     async def _load_catalog(self, config: Config) -> None:
@@ -250,7 +253,7 @@ class App:
             self._pollers.pop(target).cancel()
         for target in wanted:
             if target not in self._pollers:
-                look = look_at(target, self._fetcher, self._clock, self._driver, self._room)
+                look = look_at(target, self._fetcher, self._clock, self._driver, self._room, self._turns)
                 poller = Poller(target, look, self._clock, self, offsets[target.name])
                 self._pollers[target] = self._tasks.create_task(poller.run(), name=f"poll {target.name}")
 
@@ -285,39 +288,44 @@ class App:
         found, statuses = self._books.collect(now), self._health.statuses()
         health, ready = self._health.gauges(), self._health.all_tried and self._discovery.all_tried
         health |= self._discovery.gauges()
-        changes = await self._in_worker(self._book, found)
-        changes = replace(changes, discovered=self._discovery.drain())
-        try:
-            await self._in_worker(self._store.save, changes)
+        unsaved = await self._in_worker(self._commit, found, self._discovery.drain())
+        if unsaved is None:
             self._saved_at = now.wall_ns / NS
             if not self._save_works:
                 log.info("the ledger can be written again")
             self._save_works = True
-        except LedgerError as error:
+        else:
+            changes, error = unsaved
             self._books.undrain(changes)
             self._discovery.undrain(changes.discovered)
             self._books.save_failed()
             if self._save_works:
                 log.warning("cannot save the ledger: serving from memory, trying again", extra={"error": error})
             self._save_works = False
-        self._site.rendered, snapshot = await self._in_worker(self._render, now, health, statuses)
-        self._site.snapshot, self._site.view = snapshot, snapshot.view
-        del changes  # of ten thousand tenants this is much to look at
+        await self._in_worker(self._publish, now, health, statuses)
         if self._upkeep:
             await self._in_worker(self._upkeep.settle)
         self._site.ready = self._site.ready or ready
 
-    def _book(self, found: Collected) -> Changes:
-        self._books.book(found)
-        return self._books.drain()
+    # Of ten thousand tenants it takes a while to make what is saved and what is published, and to let go of it: both of
+    # these leave nothing of it to the loop.
 
-    def _render(self, now: Instant, health: Gauges, statuses: tuple[TargetStatus, ...]) -> tuple[Rendered, Snapshot]:
+    def _commit(self, found: Collected, discovered: dict[str, State | None]) -> tuple[Changes, LedgerError] | None:
+        self._books.book(found)
+        changes = replace(self._books.drain(), discovered=discovered)
+        try:
+            self._store.save(changes)
+        except LedgerError as error:
+            return changes, error
+        return None
+
+    def _publish(self, now: Instant, health: Gauges, statuses: tuple[TargetStatus, ...]) -> None:
         gauges = self._books.gauges(now) | health | self._own_gauges()
         if self._options.shard != WHOLE:  # the others spend too: when it is used up, no shard knows
             gauges.pop("tokencost_budget_exhaustion_timestamp_seconds", None)
         view = View(now, self._started, self._books.accounts, gauges, statuses, self._published)
         self._site.history.update(view)
-        return self._exposition.update(view), Snapshot(view)
+        self._site.rendered, self._site.snapshot, self._site.view = self._exposition.update(view), Snapshot(view), view
 
     def _own_gauges(self) -> Gauges:
         gauges = self._reloads.gauges()

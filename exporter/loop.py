@@ -24,11 +24,14 @@ from typing import Any
 
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds
 COARSE = 0.001  # seconds by which a look at the sockets may last longer than asked: it counts in whole milliseconds
-YOUNG = (20_000, 1_000_000, 1_000_000)  # gc.set_threshold: the youngest by themselves, the others when told
+# gc.set_threshold: by itself it looks only at the youngest, and only where they are more than the page of a gateway
+# with ten thousand tenants, to look at which takes 25 ms.
+YOUNG = (1_000_000, 1_000_000, 1_000_000)
+WARM = 4  # calls in which all that is new has come to stay: not looked through, which takes tenths of a second
 SOME = 50_000  # blocks of memory, a few MB, that are not worth a look
 # A thread at work is asked for the interpreter after so long (Python's own: 5 ms). The loop lets go of it at every look
 # at a socket, so a group of targets would wait that long as many times.
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0002
 
 
 class Lag:
@@ -74,6 +77,7 @@ class Upkeep:
     def __init__(self) -> None:
         self.lag = Lag()
         self._limit = 0  # blocks of memory up to which nothing is done
+        self._calls = 0
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -92,8 +96,10 @@ class Upkeep:
 
     def settle(self) -> None:
         """To be called now and then, from any thread. Holds the interpreter for long only when much is new."""
+        self._calls += 1
         if sys.getallocatedblocks() > self._limit:
-            gc.collect()
+            if self._calls > WARM:
+                gc.collect()
             left = sys.getallocatedblocks()
             if left > self._limit:
                 gc.freeze()

@@ -1,9 +1,10 @@
-"""Waiting for whichever comes first."""
+"""Waiting: for whichever comes first, and for one's turn."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 
 async def first(*waits: Awaitable[object]) -> None:
@@ -14,3 +15,29 @@ async def first(*waits: Awaitable[object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+
+
+class Turns:
+    """Shares the loop among tasks that each work for a while: when in one turn of it they have worked for SECONDS, the
+    others wait for the next, and sockets and timers have theirs in between."""
+
+    SECONDS = 0.004
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self._clock = clock
+        self._began: float | None = None  # this turn's work
+
+    async def mine(self) -> None:
+        """Return when there is time to work."""
+        while True:
+            now = self._clock()
+            if self._began is None:
+                self._began = now
+                asyncio.get_running_loop().call_soon(self._over)
+            if now - self._began < self.SECONDS:
+                return
+            await asyncio.sleep(0)
+
+    def _over(self) -> None:
+        """Called at the start of the next turn."""
+        self._began = None

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
 
-from exporter.loop import BOUNDS, SOME, Lag, Upkeep, Watched
+from exporter.loop import BOUNDS, SOME, WARM, Lag, Upkeep, Watched
 from exporter.publish.catalog import by_name
 from exporter.publish.runtime import LAG, Runtime
 
@@ -28,6 +28,7 @@ class Ring:
 @pytest.fixture
 def upkeep() -> Iterator[Upkeep]:
     upkeep = Upkeep()
+    upkeep._calls = WARM  # it has been at work for a while
     with upkeep.at_work():
         yield upkeep
 
@@ -132,6 +133,19 @@ def test_garbage_that_grows_is_freed_and_nothing_is_frozen(upkeep: Upkeep) -> No
     upkeep.settle()
     assert gone() is None
     assert gc.get_freeze_count() <= frozen
+
+
+def test_what_comes_first_stays_and_is_not_looked_at() -> None:
+    """A thousand targets at their first scrape: nothing of it is garbage, and to look for some takes long."""
+    rounds = gc.get_stats()[2]["collections"]
+    with Upkeep().at_work():
+        begun = gc.get_stats()[2]["collections"]
+        upkeep = Upkeep()
+        for _ in range(WARM):
+            alive = [Ring() for _ in range(SOME)]
+            upkeep.settle()
+        assert gc.get_stats()[2]["collections"] == begun > rounds
+        assert gc.get_freeze_count() > len(alive)
 
 
 def test_the_process_has_its_collector_back() -> None:

@@ -14,7 +14,8 @@ from exporter.sources.look import Look
 from exporter.sources.target import Target
 
 LOG = logging.getLogger("exporter.sources")
-GROUP = 32  # targets that wake together: waking costs more than the work, one burst of all costs memory
+GROUP = 8  # targets that wake together: of more the event loop would be held for long
+FEW = 32  # all of which wake together: a small fleet is known at once
 
 
 class Sink(Protocol):
@@ -82,8 +83,10 @@ def spread(targets: Iterable[Target]) -> dict[str, int]:
     """When each target is first scraped, in ns after the start: groups spread evenly over the interval.
 
     Which targets share a group is drawn from their names, so it is the same at every start and a pool's replicas do
-    not all wake together. A single target starts at once.
+    not all wake together. A few start at once.
     """
     drawn = sorted(targets, key=lambda target: blake2b(target.name.encode(), digest_size=8).digest())
+    if len(drawn) <= FEW:
+        return {target.name: 0 for target in drawn}
     groups = -(-len(drawn) // GROUP)
     return {target.name: index // GROUP * target.interval_ns // groups for index, target in enumerate(drawn)}

@@ -31,7 +31,7 @@ class Row:
         """None where there is no goal."""
         if self.goal is None:
             return None
-        return self.ours < self.goal if self.ratio is None else self.ratio >= self.goal
+        return self.ours <= self.goal if self.ratio is None else self.ratio >= self.goal
 
     def cells(self) -> tuple[str, ...]:
         """As it stands in the table."""
@@ -39,7 +39,7 @@ class Row:
         verdict = {None: "", True: "yes", False: "**no**"}[self.met]
         ours = f"{number(self.ours)} {self.unit}"
         if self.ratio is None:
-            goal = "" if self.goal is None else f"under {number(self.goal)} {self.unit}"
+            goal = "" if self.goal is None else f"at most {number(self.goal)} {self.unit}"
             return self.what, f"{ours} ({low}–{high})" if low != high else ours, "", "", "", goal, verdict
         goal = "" if self.goal is None else f"{number(self.goal)}x"
         theirs = f"{number(self.theirs)} {self.unit}"
@@ -56,7 +56,7 @@ def compared(
 
 
 def alone(what: str, unit: str, ours: Sequence[float], goal: float | None = None) -> Row:
-    """Ours, which must be under the goal."""
+    """Ours, which must not be above the goal."""
     return Row(what, unit, median(ours), (min(ours), max(ours)), goal=goal)
 
 

@@ -14,8 +14,9 @@ from exporter.records import NS, NVML, Gpu, GpuReading, Instant, Reading
 from exporter.sources.fetch import Fetcher
 from exporter.sources.limits import Room
 from exporter.sources.look import LARGE, look_at
-from exporter.sources.poller import GROUP, Poller, spread
+from exporter.sources.poller import FEW, GROUP, Poller, spread
 from exporter.sources.target import Basic, Bearer, Kind, Target, TlsFiles, targets
+from exporter.waiting import Turns
 from tests.sources.servers import PAGE, TARGET, http, says, serve, target
 
 
@@ -87,7 +88,7 @@ class Script:
 def poller(*answers: bytes | BaseException, takes: int = 0, engine: str = "auto") -> tuple[Poller, Hand, Ledger]:
     clock, sink = Hand(), Ledger()
     target = replace(TARGET, engine=engine)
-    look = look_at(target, Script(list(answers), clock, takes), clock, FakeNvml, Room())
+    look = look_at(target, Script(list(answers), clock, takes), clock, FakeNvml, Room(), Turns())
     return Poller(target, look, clock, sink, 0), clock, sink
 
 
@@ -115,7 +116,7 @@ async def test_a_page_without_a_start_time_has_none() -> None:
 async def test_slots_are_kept_and_missed_ones_skipped(takes: int, expected: list[int]) -> None:
     """Slots are start + offset + k intervals; a scrape that runs over them costs those slots and no more."""
     clock, sink = Hand(), Ledger()
-    look = look_at(TARGET, Script([PAGE], clock, takes), clock, FakeNvml, Room())
+    look = look_at(TARGET, Script([PAGE], clock, takes), clock, FakeNvml, Room(), Turns())
     one = Poller(TARGET, look, clock, sink, offset_ns=7)
     with pytest.raises(asyncio.CancelledError):
         await one.run()
@@ -201,7 +202,7 @@ async def test_one_bad_source_hurts_only_itself() -> None:
     clock, sink = Hand(), Ledger()
     async with Fetcher() as fetcher, serve(says(http())) as (good, _), serve(says(b"\0\0")) as (bad, _):
         urls = [target(origin) for origin in (good, bad)]
-        both = [Poller(url, look_at(url, fetcher, clock, FakeNvml, Room()), clock, sink, 0) for url in urls]
+        both = [Poller(url, look_at(url, fetcher, clock, FakeNvml, Room(), Turns()), clock, sink, 0) for url in urls]
         await asyncio.gather(*(one.poll_once() for one in both))
     assert [reading.target for reading, _ in sink.read] == [f"{good}/metrics"]
     assert [name for name, *_ in sink.refused] == [f"{bad}/metrics"]
@@ -214,7 +215,7 @@ DCGM = replace(TARGET, name="http://127.0.0.1:9400/metrics", engine="dcgm", kind
 async def test_gpus_of_dcgm_exporter_are_read_and_fail_like_any_other_page() -> None:
     clock, sink = Hand(), Ledger()
     script = Script([DCGM_PAGE, PAGE, DCGM_PAGE], clock, takes=NS)
-    one = Poller(DCGM, look_at(DCGM, script, clock, FakeNvml, Room()), clock, sink, 0)
+    one = Poller(DCGM, look_at(DCGM, script, clock, FakeNvml, Room(), Turns()), clock, sink, 0)
     for _ in range(3):
         await one.poll_once()
     first, second = sink.gpus
@@ -228,7 +229,7 @@ async def test_a_large_page_does_not_hold_the_loop() -> None:
     clock, sink, turns = Hand(), Ledger(), 0
     body = b"".join(b'DCGM_FI_DEV_POWER_USAGE{gpu="%d",UUID="GPU-%d"} %d\n' % (n, n, n) for n in range(4000))
     body += b"# %s\n" % (b"x" * LARGE)
-    one = Poller(DCGM, look_at(DCGM, Script([body], clock), clock, FakeNvml, Room()), clock, sink, 0)
+    one = Poller(DCGM, look_at(DCGM, Script([body], clock), clock, FakeNvml, Room(), Turns()), clock, sink, 0)
     reading = asyncio.create_task(one.poll_once())
     while not reading.done():
         turns += 1
@@ -241,7 +242,7 @@ async def test_a_large_page_does_not_hold_the_loop() -> None:
 async def test_a_gateway_s_page_is_read_as_a_gateway_s(kind: Kind, engines: list[str]) -> None:
     clock, sink = Hand(), Ledger()
     gate = replace(TARGET, kind=kind)
-    look = look_at(gate, Script([b"litellm_in_flight_requests 1\n"], clock), clock, FakeNvml, Room())
+    look = look_at(gate, Script([b"litellm_in_flight_requests 1\n"], clock), clock, FakeNvml, Room(), Turns())
     await Poller(gate, look, clock, sink, 0).poll_once()
     assert [reading.engine for reading, _ in sink.read] == engines
 
@@ -270,7 +271,7 @@ async def test_the_driver_is_asked_and_nothing_is_fetched(nvml: FakeNvml, reason
     clock, sink = Hand(), Ledger()
     local = replace(DCGM, name=NVML, url=NVML, engine="nvml")
     nothing = Script([AssertionError("fetched")], clock)
-    one = Poller(local, look_at(local, nothing, clock, lambda: nvml, Room()), clock, sink, 0)
+    one = Poller(local, look_at(local, nothing, clock, lambda: nvml, Room(), Turns()), clock, sink, 0)
     for _ in range(2):
         await one.poll_once()
     assert sink.reasons == reasons * 2
@@ -284,7 +285,7 @@ def named(count: int, interval_ns: int = 15 * NS) -> list[Target]:
 
 def test_a_single_target_starts_at_once_and_small_fleets_together() -> None:
     assert spread(named(1)) == {"http://10.0.0.0:8000/metrics": 0}
-    assert set(spread(named(GROUP)).values()) == {0}
+    assert set(spread(named(FEW)).values()) == {0}
     assert spread([]) == {}
 
 

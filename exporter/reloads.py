@@ -23,8 +23,9 @@ from exporter.records import NS
 log = logging.getLogger(__name__)
 
 WATCH_NS = 5 * NS  # a change of the file is seen after that long at most
-REST = 50  # after a reload, times as long as it took
+REST = 100  # after a reload, times as long as it took
 MOST_REST_NS = NS  # whoever asks waits for it
+APART_NS = 3_000_000  # between two who share a reload: a hundred answers in a row would hold up scrapes
 
 Print = tuple[int, ...] | None  # of a file: another one after each change; None: it cannot be had
 
@@ -53,7 +54,9 @@ class Reloads:
         self._asked += 1
         mine = self._asked
         async with self._one_at_a_time:
-            if self._answered < mine:
+            if self._answered >= mine:
+                await self._clock.sleep_until(self._clock.now().monotonic_ns + APART_NS)
+            else:
                 await self._clock.sleep_until(self._rested_ns)
                 answers, self._refusal = self._asked, None
                 started_ns = self._clock.now().monotonic_ns

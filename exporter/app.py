@@ -45,12 +45,9 @@ from exporter.publish.writer import Exposition
 from exporter.records import NS, GpuReading, Instant, Reading
 from exporter.reloads import Reloads
 from exporter.sources.fetch import Fetcher
-from exporter.sources.limits import Room
-from exporter.sources.look import look_at
-from exporter.sources.nvml import Nvml
-from exporter.sources.poller import Poller, spread
+from exporter.sources.pollers import Pollers
 from exporter.sources.target import Target, targets
-from exporter.waiting import Turns, first
+from exporter.waiting import first
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +89,7 @@ class App:
         self._tick_lock = asyncio.Lock()
         self._serving = asyncio.Event()  # there are books and pollers
         self._tried = asyncio.Event()  # every target has been tried once
-        self._pollers: dict[Target, asyncio.Task[None]] = {}
         self._catalog = Catalog()
-        self._nvml: Nvml | None = None
-        self._room = Room()
-        self._turns = Turns()
         self._health = Health()
         self._site = Site()
         self._upkeep = upkeep
@@ -148,8 +141,6 @@ class App:
                     async with self._tick_lock:
                         await self._tick()
                     await self._pusher.flush()
-                    if self._nvml:
-                        await self._nvml.close()
                     await server.stop()
         finally:
             await self._in_worker(self._store.close)
@@ -158,22 +149,25 @@ class App:
         log.info("stopped", extra={"ledger": self._options.storage_path})
 
     async def _serve(self, wanted: Sequence[Target]) -> None:
-        async with Fetcher() as self._fetcher, asyncio.TaskGroup() as self._tasks:
-            self._start_pollers(wanted)
+        async with Fetcher() as fetcher, asyncio.TaskGroup() as tasks:
+            self._pollers = Pollers(tasks, fetcher, self._clock, self)
+            self._pollers.configure(wanted)
             self._note_tried()  # there may be nothing to try yet
             self._serving.set()
-            self._tasks.create_task(self._tick_for_ever(), name="tick")
+            tasks.create_task(self._tick_for_ever(), name="tick")
             others = [
-                self._tasks.create_task(self._reloads.run(), name="reload when asked"),
-                self._tasks.create_task(self._pusher.run(), name="push to OTLP"),
-                self._tasks.create_task(self._follow_discovery(), name="follow what is discovered"),
+                tasks.create_task(self._reloads.run(), name="reload when asked"),
+                tasks.create_task(self._pusher.run(), name="push to OTLP"),
+                tasks.create_task(self._follow_discovery(), name="follow what is discovered"),
             ]
             if self._options.auto_reload:
-                others.append(self._tasks.create_task(self._reloads.watch(), name="watch the config"))
+                others.append(tasks.create_task(self._reloads.watch(), name="watch the config"))
             await self._stop.wait()
             async with self._tick_lock:  # a swap is not cut off in the middle
-                for task in (*others, *self._pollers.values()):
+                self._pollers.cancel()
+                for task in others:
                     task.cancel()
+        await self._pollers.close()
 
     async def _swap(self, config: Config) -> None:
         """From now on that config holds, for what was counted too: nothing is counted twice, and nothing is lost."""
@@ -206,7 +200,7 @@ class App:
         self._pusher.configure(config.otlp)
         self._health.configure(wanted)
         await asyncio.sleep(0)  # of a thousand targets each of these takes milliseconds
-        self._start_pollers(wanted)
+        self._pollers.configure(wanted)
         await asyncio.sleep(0)
         await self._tick()
 
@@ -222,8 +216,7 @@ class App:
         """A poller read a source (Sink). Cancelled while much is worked out, it changes nothing."""
         measured = None
         if isinstance(reading, Reading) and len(reading.samples) > MANY:
-            async with self._measuring:
-                measured = await self._measure(reading)
+            measured = await asyncio.shield(self._measure(reading))
         async with self._meter_lock:
             if isinstance(reading, Reading):
                 self._books.observe(reading, measured)
@@ -234,7 +227,9 @@ class App:
         self._note_tried()
 
     async def _measure(self, reading: Reading) -> Measured | None:
-        return await asyncio.get_running_loop().run_in_executor(self._meter, self._books.measure, reading)
+        """Ended by nobody: until the thread is done, no config may be swapped."""
+        async with self._measuring:
+            return await asyncio.get_running_loop().run_in_executor(self._meter, self._books.measure, reading)
 
     def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None:  # noqa: ARG002 - Sink
         """A poller could not read a source (Sink)."""
@@ -246,22 +241,6 @@ class App:
     def _note_tried(self) -> None:
         if self._health.all_tried:
             self._tried.set()
-
-    def _start_pollers(self, wanted: Sequence[Target]) -> None:
-        offsets = spread(wanted)
-        for target in self._pollers.keys() - set(wanted):
-            self._pollers.pop(target).cancel()
-        for target in wanted:
-            if target not in self._pollers:
-                look = look_at(target, self._fetcher, self._clock, self._driver, self._room, self._turns)
-                poller = Poller(target, look, self._clock, self, offsets[target.name])
-                self._pollers[target] = self._tasks.create_task(poller.run(), name=f"poll {target.name}")
-
-    def _driver(self) -> Nvml:
-        """The driver of this machine, which a process can have open once only; its timeout is that of its first use."""
-        if self._nvml is None:
-            self._nvml = Nvml(self._config.scrape.timeout / NS)
-        return self._nvml
 
     # -- ticks ------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from exporter.config.schema import ExportedGpus, NvmlGpus, Pool
+from exporter.config.gpus import ExportedGpus, NvmlGpus
+from exporter.config.schema import Pool
 from exporter.records import Gpu
 
 

@@ -11,8 +11,9 @@ from decimal import Decimal
 from fractions import Fraction
 
 from exporter.allocation.gputime import Counts, GpuTime
+from exporter.config.gpus import CountedGpus
 from exporter.config.prices import Energy
-from exporter.config.schema import CountedGpus, Pool
+from exporter.config.schema import Pool
 from exporter.ledger.money import RATE_NS_PER_PICO, rate
 from exporter.pricing.book import PriceBook
 

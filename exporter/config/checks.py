@@ -7,8 +7,9 @@ from datetime import date
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from exporter.config.gpus import CountedGpus, ExportedGpus
 from exporter.config.prices import GpuPrice, Kind, OwnedGpu
-from exporter.config.schema import Config, CountedGpus, ExportedGpus, Pool
+from exporter.config.schema import Config, Pool
 from exporter.config.shares import oversold
 from exporter.config.target import Target
 from exporter.config.types import Loc, Mistake

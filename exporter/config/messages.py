@@ -11,9 +11,10 @@ from typing import Any, get_args
 from pydantic_core import ErrorDetails
 
 from exporter.config.custom import Metric
+from exporter.config.gpus import ExportedGpus, GpusPerEndpoint, NvmlGpus, StaticGpus
 from exporter.config.part import Part
 from exporter.config.prices import GpuPrice, OwnedGpu
-from exporter.config.schema import Config, ExportedGpus, GpusPerEndpoint, NvmlGpus, StaticGpus
+from exporter.config.schema import Config
 from exporter.config.types import (
     BCRYPT_PATTERN,
     FOUND_LABEL_PATTERN,

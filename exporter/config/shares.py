@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-from exporter.config.schema import ExportedGpus, Gpus, NvmlGpus, Pool
+from exporter.config.gpus import ExportedGpus, Gpus, NvmlGpus
+from exporter.config.schema import Pool
 from exporter.config.types import Loc, Mistake
 
 # An index or a UUID of this host; EVERY GPU of it; or the address of an exporter and what `match` says.

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from exporter.config.discovery import Discover, sources
-from exporter.config.schema import Config, ExportedGpus, FoundEndpoint, Gateway, GpusPerEndpoint, Pool, StaticGpus
+from exporter.config.gpus import ExportedGpus, GpusPerEndpoint, StaticGpus
+from exporter.config.schema import Config, FoundEndpoint, Gateway, Pool
 
 Owner = TypeVar("Owner", Pool, Gateway)
 

@@ -259,16 +259,17 @@ class Scanner:
 
 
 def _shared(text: bytes) -> bytes:
-    """The same object for the same text: replicas of one engine have the same comments and series, tens of KB."""
+    """The same object for the same text: replicas of one engine have the same comments and series, tens of KB. So much
+    is remembered as the pages of some engines have in common, and not what each pod that ever came has of its own."""
     return _same_word(text) if len(text) <= WORD else _same_text(text) if len(text) <= TEXT else text
 
 
-@lru_cache(8192)
+@lru_cache(1024)
 def _same_word(text: bytes) -> bytes:
     return text
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def _same_text(text: bytes) -> bytes:
     return text
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from exporter.config.schema import Config, ExportedGpus, Otlp, Pool
+from exporter.config.gpus import ExportedGpus
+from exporter.config.schema import Config, Otlp, Pool
 from exporter.config.target import Target as Address
 from exporter.config.target import Tls
 from exporter.records import NS, NVML, Role

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.checks import not_installed
+from exporter.config.gpus import CountedGpus, ExportedGpus, NvmlGpus, StaticGpus
 from exporter.config.load import load
 from exporter.config.prices import GpuPrice, OwnedGpu
-from exporter.config.schema import Config, CountedGpus, Endpoint, ExportedGpus, NvmlGpus, Otlp, StaticGpus, Weights
+from exporter.config.schema import Config, Endpoint, Otlp, Weights
 from exporter.config.types import DAY, HOUR, MINUTE, MS, SECOND, duration, format_duration
 from exporter.errors import ConfigError
 

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.schema import Config, NvmlGpus, Pool
+from exporter.config.gpus import NvmlGpus
+from exporter.config.schema import Config, Pool
 from exporter.config.shares import oversold
 
 PAGE = {"source": "dcgm", "url": "http://h:9400/metrics"}

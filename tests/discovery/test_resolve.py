@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.schema import Config, FoundEndpoint, StaticGpus
+from exporter.config.gpus import StaticGpus
+from exporter.config.schema import Config, FoundEndpoint
 from exporter.discovery.resolve import Clash, Listed, of_config, resolve
 from tests.discovery.given import FILES, config, gateway, pool
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from exporter.books import Books
+from exporter.config.gpus import StaticGpus
 from exporter.config.load import load
-from exporter.config.schema import Config, StaticGpus
+from exporter.config.schema import Config
 from exporter.demo.fleet import Fleet, demo_fleet
 from exporter.demo.serve import GATEWAY, demo_config
 from exporter.errors import Reason

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 
-from exporter.config.schema import Config, Pool, StaticGpus
+from exporter.config.gpus import StaticGpus
+from exporter.config.schema import Config, Pool
 from exporter.records import Instant
 
 HOUR_NS = 3_600_000_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.schema import ExportedGpus
+from exporter.config.gpus import ExportedGpus
 from exporter.errors import Reason, ScrapeError
 from exporter.sources.gpu_page import MOST_HOLDERS, GpuPage
 from exporter.sources.gpu_table import Exporter

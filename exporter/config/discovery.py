@@ -9,7 +9,7 @@ from pydantic import Field
 
 from exporter.config import types as t
 from exporter.config.part import Part
-from exporter.config.target import BasicAuth, Target, Tls, logged_in_twice
+from exporter.config.target import LINK_LOCAL, BasicAuth, Target, Tls, logged_in_twice
 from exporter.config.types import MINUTE, SECOND, Mistake
 from exporter.records import Role
 
@@ -82,6 +82,7 @@ class Discover(Part):
     basic_auth: BasicAuth | None = Field(default=None, description="Sent to whatever is found, as is the token.")
     bearer_token_file: t.File | None = None
     tls: Tls | None = None
+    allow_link_local: bool = Field(default=False, description=LINK_LOCAL)
 
     @property
     def kind(self) -> str:

@@ -9,7 +9,9 @@ from pydantic import Field
 from exporter.config import types as t
 from exporter.config.part import Part
 from exporter.config.types import Mistake
-from exporter.config.url import target_of
+from exporter.config.url import check_link_local, target_of
+
+LINK_LOCAL = "It may be of 169.254.0.0/16 or fe80::/10, as between machines on one cable; a metadata service never."
 
 
 class BasicAuth(Part):
@@ -42,6 +44,7 @@ class Target(Part):
     basic_auth: BasicAuth | None = None
     bearer_token_file: t.File | None = None
     tls: Tls | None = None
+    allow_link_local: bool = Field(default=False, description=LINK_LOCAL)
 
     @property
     def target(self) -> str:
@@ -52,3 +55,6 @@ class Target(Part):
         yield from logged_in_twice(self.basic_auth, self.bearer_token_file)
         if self.tls and not self.target.startswith("https:"):
             yield ("tls",), "tls for an address that is not https", "write https:// there, or remove tls"
+        if not self.allow_link_local:
+            for wrong, fix in check_link_local(self.url):
+                yield (type(self).model_fields["url"].alias or "url",), wrong, fix

@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from exporter.config.url import HOST, check_url
+from exporter.config.url import HOST, check_link_local, check_url
 from exporter.records import OTHER, UNATTRIBUTED
 
 # Where a value stands: ("pools", 1, "gpus", "count") is pools[1].gpus.count.
@@ -124,8 +124,11 @@ def _sd_url(value: str) -> str:
 
 
 def _api_server(value: str) -> str:
-    for wrong, fix in check_url(f"{value.rstrip('/')}/", "https://10.0.0.1:6443/"):
+    example = "https://10.0.0.1:6443/"
+    for wrong, fix in check_url(f"{value.rstrip('/')}/", example):
         raise refuse([((), wrong, fix)])
+    for wrong, _ in check_link_local(value):
+        raise refuse([((), wrong, f"write it as {example}")])
     return value.rstrip("/")
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 PORTS = {"http": 80, "https": 443}
-# Where clouds hand out credentials to whoever asks from the inside; link-local addresses are refused beside these.
-METADATA = frozenset({"metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"})
-METADATA_ADDRESSES = frozenset(
+# Where clouds hand out credentials to whoever asks from the inside: refused even where link-local is allowed.
+METADATA = frozenset(
+    {"metadata.google.internal", "metadata.goog", "metadata.tencentyun.com", "instance-data.ec2.internal"}
+)
+METADATA_NETWORKS = tuple(
     map(
-        ip_address,
+        ip_network,
         (
+            "169.254.169.0/24",  # nearly all of them, and Google's GKE
+            "169.254.170.0/24",  # AWS, ECS and EKS
+            "169.254.0.23",  # Tencent
+            "169.254.42.42",  # Scaleway
+            "fe80::a9fe:a9fe",  # OpenStack
             "fd00:ec2::254",  # AWS
             "fd00:ec2::23",  # AWS, EKS pod identity
             "fd20:ce::254",  # Google
@@ -26,7 +33,8 @@ METADATA_ADDRESSES = frozenset(
     )
 )
 NAT64 = IPv6Network("64:ff9b::/96")
-BRACKETED = re.compile(r"\[[^\[\]]*\](:[0-9]*)?")
+# A zone is written as it is ([fe80::1%eth0]): what is connected to would look for an interface called 25eth0.
+BRACKETED = re.compile(r"\[[0-9a-fA-F:.]+(%(?!25)[A-Za-z0-9_.-]{1,15})?\](:[0-9]*)?")
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?", re.ASCII)
 
 
@@ -52,7 +60,7 @@ def check_url(url: str, page: str = "http://127.0.0.1:8000/metrics") -> Iterator
     elif not (address or HOST.fullmatch(host)) or port == 0:
         yield "the address has no valid host and port", example
     elif is_metadata(host, address):
-        yield "the host is link-local: a cloud's metadata service, not an engine", "write the engine's own address"
+        yield "the host is a cloud's metadata service, not an engine", "write the engine's own address"
     elif not parts.path:
         yield "the address has no path", f"add it, usually {urlsplit(page).path}"
     elif "#" in url:
@@ -83,14 +91,34 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_metadata(host: str, address: IPv4Address | IPv6Address | None) -> bool:
-    """Link-local, or a known name or address of a metadata service; also as an IPv6 address that stands for it."""
-    if isinstance(address, IPv6Address):
-        low = int(address) & 0xFFFF_FFFF
-        within = IPv4Address(low) if address in NAT64 or int(address) == low > 1 else None
-        address = address.ipv4_mapped or address.sixtofour or within or address
-    return host.rstrip(".") in METADATA or (
-        address is not None and (address.is_link_local or address in METADATA_ADDRESSES)
-    )
+    """A known name or address of a metadata service; also as an IPv6 address that stands for it."""
+    if address is None:
+        return host.rstrip(".") in METADATA
+    address = _meant(address)
+    return any(address in network for network in METADATA_NETWORKS)
+
+
+def is_link_local(address: IPv4Address | IPv6Address) -> bool:
+    """Of 169.254.0.0/16 or fe80::/10; also as an IPv6 address that stands for it."""
+    return _meant(address).is_link_local
+
+
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 address stands for, or itself without its zone."""
+    if isinstance(address, IPv4Address):
+        return address
+    address = IPv6Address(int(address))
+    low = int(address) & 0xFFFF_FFFF
+    within = IPv4Address(low) if address in NAT64 or int(address) == low > 1 else None
+    return address.ipv4_mapped or address.sixtofour or within or address
+
+
+def check_link_local(url: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with an address that is link-local, where that is not allowed. It is one that `check_url` accepts;
+    what a name leads to shows when it is connected to."""
+    address = parse_address(urlsplit(url).hostname or "")
+    if address and is_link_local(address):
+        yield "the host is link-local", "write the engine's own address, or allow_link_local: true if it has no other"
 
 
 def target_of(url: str) -> str:

@@ -51,6 +51,7 @@ def endpoint(spec: Discover, address: Address) -> FoundEndpoint:
                 "basic_auth": spec.basic_auth,
                 "bearer_token_file": spec.bearer_token_file,
                 "tls": spec.tls,
+                "allow_link_local": spec.allow_link_local,
                 "role": getattr(spec, "role", "any"),
                 "model": getattr(spec, "model", None),
                 "tenant": _tenant(spec, labels),

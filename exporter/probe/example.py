@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from exporter.config.url import check_link_local
 from exporter.probe.page import Page, printable
 from exporter.probe.report import EXAMPLES, shortened
 
@@ -53,6 +54,8 @@ def _gateway(page: Page, token_file: Path | None) -> Iterator[str]:
 
 def _endpoint(page: Page, token_file: Path | None, *more: str) -> str:
     keys = [f"url: {quoted(page.url)}", *more]
+    if any(check_link_local(page.url)):
+        keys.append("allow_link_local: true")
     if token_file:
         keys.append(f"bearer_token_file: {quoted(str(token_file.absolute()))}")
     return f"{{{', '.join(keys)}}}"

@@ -1,4 +1,5 @@
-"""Fetches the page to be probed, once, as serving would: same limits, same checks of the address, same secrets."""
+"""Fetches the page to be probed, once, as serving would: same limits, same checks of the address, same secrets. Whoever
+types a link-local address means it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ async def probe(url: str, engine: str, token_file: Path | None, clock: Clock) ->
 
 
 def _target(url: str, token_file: Path | None) -> Target:
-    end = {"url": url} | ({"bearer_token_file": str(token_file)} if token_file else {})
+    end = {"url": url, "allow_link_local": True} | ({"bearer_token_file": str(token_file)} if token_file else {})
     pool = {"name": "probe", "endpoints": [end], "gpus": {"count": 1}}
     try:
         return targets(Config.model_validate({"pools": [pool]}))[0]

@@ -7,7 +7,7 @@ import socket
 from ipaddress import ip_address
 from typing import Any
 
-from exporter.config.url import is_metadata
+from exporter.config.url import is_link_local, is_metadata
 
 AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]  # as getaddrinfo gives it; the last has the address and the port
 
@@ -19,9 +19,11 @@ class ForbiddenAddressError(OSError):
         super().__init__("it leads to a link-local address or a metadata service")  # not to which: it may be a secret
 
 
-def guarded(found: AddrInfo) -> socket.socket:
-    """A socket for that address. ForbiddenAddressError for what no engine listens on."""
+def guarded(found: AddrInfo, link_local: bool = False) -> socket.socket:
+    """A socket for that address. ForbiddenAddressError for what no engine listens on, and for link-local ones unless
+    they are allowed."""
     family, kind, protocol, _, address = found
-    if is_metadata("", ip_address(str(address[0]).partition("%")[0])):
+    ip = ip_address(address[0])
+    if is_metadata("", ip) or (is_link_local(ip) and not link_local):
         raise ForbiddenAddressError
     return socket.socket(family, kind, protocol)

@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
@@ -63,15 +64,28 @@ class Fetcher:
 
     def __init__(self, resolver: AbstractResolver | None = None) -> None:
         self._resolver = resolver
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether link-local addresses are allowed
         self._turns = asyncio.Semaphore(TURNS)
         self._contexts: dict[TlsFiles, tuple[tuple[int, ...], ssl.SSLContext]] = {}
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
+        self._sessions = {link_local: self._new_session(link_local) for link_local in (False, True)}
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions = {}
+
+    def _new_session(self, link_local: bool) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             # No limit: a target has one scrape at a time, and slow ones must not make the others wait.
             connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=120, ttl_dns_cache=30, resolver=self._resolver, socket_factory=guarded
+                limit=0,
+                keepalive_timeout=120,
+                ttl_dns_cache=30,
+                resolver=self._resolver,
+                socket_factory=partial(guarded, link_local=link_local),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
@@ -80,12 +94,11 @@ class Fetcher:
             trust_env=False,
             read_bufsize=1 << 18,
         )
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._session:
-            await self._session.close()
-            self._session = None
+    def _session(self, target: Target) -> aiohttp.ClientSession:
+        if not self._sessions:
+            raise RuntimeError("the fetcher is not open")
+        return self._sessions[target.link_local]
 
     async def get(self, target: Target, headers: Mapping[str, str] = NO_HEADERS, media_type: str = "") -> bytes:
         """The decoded body of the page, which must be of that media type if one is given.
@@ -145,24 +158,20 @@ class Fetcher:
 
     async def _open(self, target: Target, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """An answer whose body is still to come. It is for the caller to close."""
-        if self._session is None:
-            raise RuntimeError("the fetcher is not open")
         sent = {**headers, **_authorization(target)}
         tls = self._context(target) if target.tls else True
-        response = await self._session.get(URL(target.url), headers=sent, ssl=tls, allow_redirects=False)
+        response = await self._session(target).get(URL(target.url), headers=sent, ssl=tls, allow_redirects=False)
         if response.status != 200:
             response.close()
             raise ScrapeError(Reason.STATUS, f"{target.name}: HTTP status {response.status}")
         return response
 
     async def _get(self, target: Target, more: Mapping[str, str], media_type: str) -> bytes:
-        if self._session is None:
-            raise RuntimeError("the fetcher is not open")
         headers = {**more, **_authorization(target)}
         tls = self._context(target) if target.tls else True
-        url = URL(target.url)
+        session, url = self._session(target), URL(target.url)
         for _ in range(REDIRECTS + 1):
-            async with self._session.get(url, headers=headers, ssl=tls, allow_redirects=False) as response:
+            async with session.get(url, headers=headers, ssl=tls, allow_redirects=False) as response:
                 if response.status in MOVED:
                     url = _next(target, url, response.headers.get("Location", ""))
                     continue
@@ -175,12 +184,11 @@ class Fetcher:
         raise ScrapeError(Reason.REDIRECT, f"{target.name}: more than {REDIRECTS} redirects")
 
     async def _post(self, target: Target, body: bytes, headers: Mapping[str, str]) -> Answer:
-        if self._session is None:
-            raise RuntimeError("the fetcher is not open")
         sent = {**headers, **_authorization(target)}
         tls = self._context(target) if target.tls else True
+        session = self._session(target)
         async with (
-            self._session.post(URL(target.url), data=body, headers=sent, ssl=tls, allow_redirects=False) as response,
+            session.post(URL(target.url), data=body, headers=sent, ssl=tls, allow_redirects=False) as response,
             AsyncExitStack() as turn,
         ):
             good = 200 <= response.status < 300

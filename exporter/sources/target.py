@@ -59,6 +59,7 @@ class Target:
     max_body_bytes: int
     auth: Basic | Bearer | None = None
     tls: TlsFiles | None = None
+    link_local: bool = False  # whether it may be connected to where only a cable leads; a metadata service never is
     kind: Kind = "engine"
     custom: Engine | None = None  # the table that the config itself holds, where `engine` is "custom"
 
@@ -115,6 +116,7 @@ def _scraped(
         max_body_bytes=config.scrape.max_body_bytes,
         auth=_auth(at),
         tls=tls_files(at.tls),
+        link_local=at.allow_link_local,
         kind=kind,
         custom=custom,
     )
@@ -134,6 +136,7 @@ def addressed(at: Address, what: str, interval_ns: int, timeout_ns: int, max_bod
         max_body_bytes=max_body_bytes,
         auth=_auth(at),
         tls=tls_files(at.tls),
+        link_local=at.allow_link_local,
     )
 
 

@@ -54,6 +54,7 @@ DEFAULTS: dict[str, Any] = {
     "pools.0.endpoints.0.basic_auth": None,
     "pools.0.endpoints.0.bearer_token_file": None,
     "pools.0.endpoints.0.tls": None,
+    "pools.0.endpoints.0.allow_link_local": False,
     "pools.0.gpus.product": "",
     "pools.0.purchase": None,
     "pools.0.overhead_usd_per_hour": Decimal(0),

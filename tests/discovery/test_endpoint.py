@@ -43,6 +43,15 @@ def test_what_is_no_address_or_is_never_read_is_refused(host: str) -> None:
         endpoint(spec(), at(host))
 
 
+def test_a_link_local_address_is_read_where_the_source_may_find_one() -> None:
+    cable = spec(**FILES, allow_link_local=True)
+    assert endpoint(cable, at("169.254.7.7:8000")).allow_link_local
+    with pytest.raises(RefusedError):
+        endpoint(spec(), at("169.254.7.7:8000"))
+    with pytest.raises(RefusedError):
+        endpoint(cable, at("169.254.169.254:8000"))
+
+
 @given(st.text(max_size=40), st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=3))
 def test_nothing_that_is_found_can_raise_anything_else(host: str, labels: dict[str, str]) -> None:
     try:

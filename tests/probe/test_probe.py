@@ -16,7 +16,7 @@ from exporter.errors import StartError
 from exporter.probe.example import example
 from exporter.probe.fetch import probe
 from exporter.probe.lacks import lacks
-from exporter.probe.page import Page
+from exporter.probe.page import Page, look
 from exporter.probe.report import report
 from exporter.records import TOKEN_CLASSES
 from exporter.sources.registry import ENGINES, GATEWAYS
@@ -173,6 +173,14 @@ async def test_a_query_is_in_the_config_and_nowhere_else(tmp_path: Path) -> None
     assert loaded(tmp_path, example(page)).pools[0].endpoints[0].url.endswith("/metrics?token=s3cret")
 
 
+async def test_a_link_local_address_is_probed_and_the_config_allows_it(tmp_path: Path) -> None:
+    body, page = test_engines.page("vllm-0.16.0"), "http://[fe80::7%eth0]:8000/metrics"
+    (end,) = loaded(tmp_path, example(look("vllm", page, "auto", body, CLOCK.now()))).pools[0].endpoints
+    assert (end.url, end.allow_link_local) == (page, True)
+    with pytest.raises(StartError, match="the name was not found"):
+        await probe("http://[fe80::7%none]:8000/metrics", "auto", None, CLOCK)
+
+
 EVIL = '\x1b[2J\u202e"]}\u2028  - {x: \x85\\n# pools: *?[a]'
 LINE = "litellm_{0}_tokens_metric_total{{{1}}} {2}\n"
 
@@ -240,7 +248,7 @@ async def test_a_page_that_cannot_be_read_is_one_printable_line(body: bytes, say
     [
         ("127.0.0.1:8000", "neither http:// nor https://"),
         ("http://127.0.0.1:8000", "no path; add it, usually /metrics"),
-        ("http://169.254.169.254/latest", "link-local"),
+        ("http://169.254.169.254/latest", "metadata service"),
         ("http://user:pass@h/metrics", "holds credentials"),
         ("http://h/\x1b[2J", "control characters"),
         ("http://127.0.0.1:1/metrics", "cannot connect: Connection refused"),

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from exporter.config.url import is_metadata
+from exporter.config.url import check_link_local, check_url
 from exporter.errors import Reason, ScrapeError
-from exporter.sources.connect import ForbiddenAddressError, guarded
+from exporter.sources.connect import AddrInfo, ForbiddenAddressError, guarded
 from exporter.sources.fetch import Fetcher
 from tests.sources.servers import PAGE, http, says, serve, target
 
-FORBIDDEN = (
+LINK_LOCAL = ("169.254.7.7", "fe80::1", "fe80::1%lo", "febf::1", "::ffff:169.254.7.7", "2002:a9fe:707::1")
+METADATA = (
     "169.254.169.254",
     "169.254.170.2",
-    "169.254.0.1",
+    "169.254.0.23",
+    "169.254.42.42",
     "100.100.100.200",
     "168.63.129.16",
-    "fe80::1",
+    "fe80::a9fe:a9fe",
     "fe80::a9fe:a9fe%lo",
-    "febf::1",
     "fd00:ec2::254",
     "fd00:ec2::23",
     "fd20:ce::254",
@@ -32,6 +33,7 @@ FORBIDDEN = (
     "64:ff9b::a9fe:a9fe",
     "2002:a9fe:a9fe::1",
 )
+FORBIDDEN = (*METADATA, *LINK_LOCAL)
 ALLOWED = ("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd00::1", "2606:4700::1111")
 
 
@@ -97,7 +99,7 @@ async def test_a_name_that_changes_its_mind_is_found_out() -> None:
         assert await fetcher.get(target(f"http://llm.example:{port}")) == PAGE
         names.names["llm.example"] = ("169.254.169.254",)
         assert await fetcher.get(target(f"http://llm.example:{port}")) == PAGE  # what was looked up holds for 30 s
-        fetcher._session.connector.clear_dns_cache()  # type: ignore[union-attr]  # and the 30 s are over
+        fetcher._sessions[False].connector.clear_dns_cache()  # type: ignore[union-attr]  # and the 30 s are over
         with pytest.raises(ScrapeError) as refused:
             await fetcher.get(target(f"http://llm.example:{port}"))
     assert refused.value.reason is Reason.FORBIDDEN
@@ -109,7 +111,7 @@ async def test_a_redirect_obeys_the_same_rule() -> None:
 
     async def moves(request: bytes, writer: object) -> None:
         names.names["llm.example"] = ("169.254.169.254",)
-        fetcher._session.connector.clear_dns_cache()  # type: ignore[union-attr]
+        fetcher._sessions[False].connector.clear_dns_cache()  # type: ignore[union-attr]
         writer.write(http(b"", "Location: /again", "Connection: close", status="302 Found"))  # type: ignore[attr-defined]
 
     async with serve(moves) as (origin, requests), Fetcher(names) as fetcher:
@@ -136,15 +138,46 @@ async def test_a_push_obeys_the_same_rule() -> None:
     assert requests == []
 
 
+def found(address: str) -> AddrInfo:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80)
+
+
 @pytest.mark.parametrize("address", ALLOWED)
-def test_private_addresses_are_what_engines_have(address: str) -> None:
-    assert not is_metadata("", ip_address(address))
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    guarded((family, socket.SOCK_STREAM, 0, "", (address, 80))).close()
+@pytest.mark.parametrize("link_local", [False, True])
+def test_private_addresses_are_what_engines_have(address: str, link_local: bool) -> None:
+    guarded(found(address), link_local).close()
+
+
+@pytest.mark.parametrize("address", METADATA)
+@pytest.mark.parametrize("link_local", [False, True])
+def test_a_metadata_service_is_never_connected_to(address: str, link_local: bool) -> None:
+    with pytest.raises(ForbiddenAddressError):
+        guarded(found(address), link_local)
+
+
+@pytest.mark.parametrize("address", LINK_LOCAL)
+def test_a_link_local_address_is_connected_to_where_the_config_allows_it(address: str) -> None:
+    with pytest.raises(ForbiddenAddressError):
+        guarded(found(address))
+    guarded(found(address), link_local=True).close()
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)
 def test_an_address_in_the_config_is_refused_when_it_is_read(address: str) -> None:
-    assert is_metadata("", ip_address(address.partition("%")[0]))
-    with pytest.raises(ForbiddenAddressError):
-        guarded((socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 80)))
+    url = f"http://[{address}]:80/metrics" if ":" in address else f"http://{address}:80/metrics"
+    assert any(check_url(url)) is (address in METADATA)
+    assert any(check_link_local(url)) or address in METADATA
+
+
+async def test_one_target_that_may_be_link_local_allows_nothing_to_the_others() -> None:
+    """The first gets as far as the network, which knows no way to it without a zone."""
+    names = Names(dict.fromkeys(("cable.example", "llm.example"), ("fe80::7",)))
+    async with Fetcher(names) as fetcher:
+        cable = replace(target("http://cable.example:9"), link_local=True)
+        for _ in range(2):
+            with pytest.raises(ScrapeError) as beyond:
+                await fetcher.get(cable)
+            assert beyond.value.reason is Reason.CONNECT
+            with pytest.raises(ScrapeError) as refused:
+                await fetcher.get(target("http://llm.example:9"))
+            assert refused.value.reason is Reason.FORBIDDEN

@@ -319,6 +319,7 @@ def test_targets_are_what_the_config_says() -> None:
                             "url": "https://h:1/metrics?key=x",
                             "basic_auth": {"username": "u", "password_file": "/s/p"},
                             "tls": {"ca_file": "/s/ca"},
+                            "allow_link_local": True,
                         },
                     ],
                 },
@@ -335,6 +336,7 @@ def test_targets_are_what_the_config_says() -> None:
     assert (str(first.auth.password_file), first.auth.username) == ("/s/p", "u")
     assert isinstance(first.tls, TlsFiles)
     assert (str(first.tls.ca), first.tls.cert) == ("/s/ca", None)
+    assert (first.link_local, second.link_local) == (True, False)
     assert (second.pool, second.engine, second.role, second.auth, second.tls) == ("b", "auto", "any", None, None)
 
 

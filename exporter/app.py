@@ -164,7 +164,7 @@ class App:
                 others.append(tasks.create_task(self._reloads.watch(), name="watch the config"))
             await self._stop.wait()
             async with self._tick_lock:  # a swap is not cut off in the middle
-                self._pollers.cancel()
+                self._pollers.end()
                 for task in others:
                     task.cancel()
         await self._pollers.close()

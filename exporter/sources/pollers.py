@@ -28,10 +28,14 @@ class Pollers:
         self._room = Room()
         self._turns = Turns()
         self._running: dict[Target, asyncio.Task[None]] = {}
+        self._ended = False
         self._nvml: Nvml | None = None
 
     def configure(self, wanted: Sequence[Target]) -> None:
-        """Poll these; one that is the same in every respect goes on undisturbed."""
+        """Poll these; one that is the same in every respect goes on undisturbed. Nothing after `end`: reloads may be
+        late."""
+        if self._ended:
+            return
         offsets = spread(wanted)
         for target in self._running.keys() - set(wanted):
             self._running.pop(target).cancel()
@@ -42,8 +46,9 @@ class Pollers:
                 poller = Poller(target, look, self._clock, self._sink, offsets[target.name])
                 self._running[target] = self._tasks.create_task(poller.run(), name=f"poll {target.name}")
 
-    def cancel(self) -> None:
+    def end(self) -> None:
         """Poll no more."""
+        self._ended = True
         for task in self._running.values():
             task.cancel()
 

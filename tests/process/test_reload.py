@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,22 @@ async def went_on(running: Running, last: Page, *, worked: int) -> Page:
     page = await running.page_when(lambda page: page.total(WORKED) == worked, "the page tells of the reload")
     assert page.fell_from(last) == []
     return page
+
+
+async def test_a_reload_that_waits_while_the_program_ends_hurts_nothing(tmp_path: Path) -> None:
+    """After a reload the next one has to wait a while, and the program may be told to end in that time."""
+    async with (
+        serving(vllm()) as url,
+        serving(vllm()) as other,
+        exporter(tmp_path, config(pool("chat", url)), LIFECYCLE) as running,
+    ):
+        await reload(running, tmp_path, config(pool("chat", other)), "POST")
+        write_config(tmp_path, config(pool("chat", url)))
+        waiting = asyncio.create_task(running.post("/-/reload"))
+        assert (await running.get("/-/healthy"))[0] == 200  # by now it has been asked
+        await stop(running)
+        assert (await waiting)[0] == 200
+        assert running.events("error") == []
 
 
 async def test_reloading_over_http_is_off_unless_asked_for(tmp_path: Path) -> None:

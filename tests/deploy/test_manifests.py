@@ -14,10 +14,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.conftest import require_peer
 from tests.deploy import manifests
 from tests.deploy.manifests import KUBERNETES, OVERLAYS, ROOT, VERSIONS, Object, is_dashboard, render
-from tests.peers.install import PeerMissingError
 
 RULE_FILE = """\
 groups:
@@ -30,17 +28,6 @@ groups:
           and tokencost_budget_limit_usd > 0
         for: 2m
 """
-
-
-@pytest.fixture
-def kubectl() -> None:
-    """Where kubectl knows components."""
-    why = ""
-    try:
-        manifests.kubectl()
-    except PeerMissingError as error:
-        why = str(error)
-    require_peer(not why, f"kubectl 1.27 or newer: {why}")
 
 
 @pytest.mark.parametrize(

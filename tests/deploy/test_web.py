@@ -8,22 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import require_peer
-from tests.deploy import manifests
 from tests.deploy.manifests import KUBERNETES, ROOT, render
-from tests.peers.install import PeerMissingError
 
 DOCS = (ROOT / "docs" / "web.md").read_text()
 
 
 @pytest.mark.peer
+@pytest.mark.usefixtures("kubectl")
 def test_the_kustomization_of_the_docs_turns_tls_on(tmp_path: Path) -> None:
-    why = ""
-    try:
-        manifests.kubectl()
-    except PeerMissingError as error:
-        why = str(error)
-    require_peer(not why, f"kubectl 1.27 or newer: {why}")
     (patches,) = re.findall(r"```text\n# kustomization\.yaml[^\n]*\n(.*?)```", DOCS, re.DOTALL)
     central = os.path.relpath((KUBERNETES / "overlays" / "central").resolve(), tmp_path.resolve())
     (tmp_path / "kustomization.yaml").write_text(f"resources: [{central}]\n{patches}")

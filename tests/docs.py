@@ -126,7 +126,8 @@ def _default(schema: Schema) -> str:
     items = default if isinstance(default, list) else [default]
     if DURATION_PATTERN in (schema.get("pattern"), schema.get("items", {}).get("pattern")):
         items = [format_duration(item) if isinstance(item, int) else item for item in items]
-    return ", ".join(code(str(item)) for item in items if item not in (None, "", {}))
+    shown = (str(item).lower() if isinstance(item, bool) else str(item) for item in items if item not in (None, "", {}))
+    return ", ".join(map(code, shown))
 
 
 def _meaning(schemas: list[Schema]) -> str:

@@ -11,7 +11,10 @@ from exporter.config.part import Part
 from exporter.config.types import Mistake
 from exporter.config.url import check_link_local, target_of
 
-LINK_LOCAL = "It may be of 169.254.0.0/16 or fe80::/10, as between machines on one cable; a metadata service never."
+LINK_LOCAL = (
+    "It may be of 169.254.0.0/16 or fe80::/10 (`http://[fe80::1%eth0]:8000/metrics`), as between machines on one "
+    "cable; a metadata service never."
+)
 
 
 class BasicAuth(Part):

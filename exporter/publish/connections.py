@@ -3,7 +3,8 @@
 At the cap, the address with the most connections loses one: that which has been waiting for a request the longest;
 where all are being answered, the one that has been at it the longest. A thousand idle connections thus take each
 other's places, not Prometheus's; behind one address with them, it connects again, and asks at once. Bytes that are no
-whole request yet do not count as asking.
+whole request yet do not count as asking. Until there are any, a connection costs a timer and a look: a thousand that
+come together keep nobody waiting.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import socket
 import ssl
 from collections import Counter
+from itertools import chain, count
 from typing import Any, cast
 
 from aiohttp import web
@@ -29,6 +31,7 @@ HEADER_SECONDS = 10.0  # from connect to the end of the first request's headers,
 IDLE_SECONDS = 75.0  # from an answer to the next request; above Prometheus's usual scrape intervals
 TLS_END_SECONDS = 1.0  # for a client to say goodbye
 BACKLOG = 1024  # connections that the system keeps for us until they are accepted
+TOGETHER = 8  # newcomers that are taken in one turn of the loop, 0.03 ms each
 PAUSE = 0.1  # seconds, where the system has no more file descriptors
 MAX_LINE = 8190  # bytes of the request line, and of a header
 MAX_HEADERS = 64
@@ -47,12 +50,13 @@ class Connections:
         self.waiting: dict[Held, None] = {}  # for a request, the longest first
         self.busy: dict[Held, None] = {}  # with an answer, the longest first
         self._most = most
+        self._each: Counter[str] = Counter()  # connections by address
 
     async def accept(self, sock: socket.socket, server: web.Server) -> None:
         """Take connections until cancelled."""
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
-        while True:
+        for number in count():
             try:
                 client, peer = await loop.sock_accept(sock)
             except OSError:  # no file descriptor is left, or the client has gone
@@ -62,19 +66,30 @@ class Connections:
             if len(self.waiting) + len(self.busy) >= self._most:
                 self._make_room()
             Held(client, str(peer[0]), self, server)
-            await asyncio.sleep(0)  # others have their turn between two newcomers
+            if number % TOGETHER == 0:
+                await asyncio.sleep(0)  # others have their turn
 
     def close(self) -> None:
         """End those on which nothing is being answered."""
         for held in list(self.waiting):
             held.end()
 
+    def enter(self, held: Held) -> None:
+        """One more, which has asked for nothing yet."""
+        self.waiting[held] = None
+        self._each[held.address] += 1
+
+    def leave(self, held: Held) -> None:
+        """One less; that it has left may be said again."""
+        if self.waiting.pop(held, held) is None or self.busy.pop(held, held) is None:
+            self._each[held.address] -= 1
+            if not self._each[held.address]:
+                del self._each[held.address]
+
     def _make_room(self) -> None:
-        everyone = (*self.waiting, *self.busy)
-        each = Counter(held.address for held in everyone)
-        most = max(each.values(), default=0)
-        for held in everyone:
-            if each[held.address] == most:
+        most = max(self._each.values(), default=0)
+        for held in chain(self.waiting, self.busy):
+            if self._each[held.address] == most:
                 held.end()
                 return
 
@@ -91,14 +106,20 @@ class Held(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(room.header_seconds, self.end)
-        room.waiting[self] = None
-        self._opening: asyncio.Task[None] | None = loop.create_task(self._open(), name="open a connection")
+        self._opening: asyncio.Task[None] | None = None
+        room.enter(self)
+        loop.add_reader(client, self._begin, client)
+
+    def _begin(self, client: socket.socket) -> None:
+        """There is something to read: in HTTP and TLS the client speaks first."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(client)
+        self._opening = loop.create_task(self._open(client), name="open a connection")
         self._opening.add_done_callback(self._opened)
 
-    async def _open(self) -> None:
+    async def _open(self, client: socket.socket) -> None:
         self._rules = await self.room.gate.rules()
-        client, self._client = self._client, None
-        assert client  # noqa: S101 - opened once
+        self._client = None
         tls, seconds = self._rules.context, {}
         if tls:
             seconds = {"ssl_handshake_timeout": self.room.header_seconds, "ssl_shutdown_timeout": TLS_END_SECONDS}
@@ -146,12 +167,14 @@ class Held(asyncio.Protocol):
             self._transport.abort()
         elif self._opening:
             self._opening.cancel()
+        elif self._client:
+            asyncio.get_running_loop().remove_reader(self._client)
+            self._client.close()
 
     def gone(self) -> None:
         """It is closed."""
         self._timer.cancel()
-        self.room.waiting.pop(self, None)
-        self.room.busy.pop(self, None)
+        self.room.leave(self)
 
     def refused(self, what: str, why: str) -> None:
         """Say so in the log, where it is time for it."""

@@ -39,7 +39,7 @@ async def test_nothing_falls_nothing_is_lost_and_nothing_stays_behind(tmp_path: 
             return config(*pools, *guests)
 
         async with exporter(tmp_path, variant(0), "--web.enable-lifecycle") as running:
-            asked = await storm(running, tmp_path, variant, engines, 1.0)  # what a first reload makes is made
+            asked = await storm(running, tmp_path, variant, engines, SECONDS / 3)  # what the first ones make is made
             before = weight(running)
             asked += await storm(running, tmp_path, variant, engines, SECONDS)
             after = weight(running)

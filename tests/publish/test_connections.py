@@ -156,6 +156,22 @@ async def test_at_the_cap_the_connection_that_asked_longest_ago_makes_room() -> 
             writer.close()
 
 
+async def test_a_silent_connection_costs_no_task() -> None:
+    """A thousand that come together would hold up those behind them in the line."""
+    async with serving(Site()) as (_, address):
+        asking = await connect(address)
+        assert await healthy(asking)
+        before = asyncio.all_tasks()
+        silent = [await connect(address) for _ in range(50)]
+        last = await connect(address)
+        assert await healthy(last)  # the others, which came before, have been let in
+        opened = {task.get_name() for task in asyncio.all_tasks() - before}
+        assert len(opened) <= 2, opened  # the last one's
+        assert await healthy(silent[0])
+        for _, writer in (asking, *silent, last):
+            writer.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a second address on loopback")
 async def test_at_the_cap_the_address_with_the_most_connections_makes_room() -> None:
     async with serving(Site(), max_connections=4) as (_, address):
@@ -172,15 +188,17 @@ async def test_at_the_cap_the_address_with_the_most_connections_makes_room() -> 
 
 
 async def test_where_all_are_being_answered_the_longest_at_it_makes_room() -> None:
-    release = asyncio.Event()
+    asked, release = asyncio.Semaphore(0), asyncio.Event()
 
     async def reload() -> None:
+        asked.release()
         await release.wait()
 
     async with serving(Site(), reload=reload, max_connections=2) as (_, address):
         slow = [await connect(address) for _ in range(2)]
         for _, writer in slow:
             writer.write(b"POST /-/reload HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asked.acquire()
         newcomer = await connect(address)
         assert await healthy(newcomer)
         assert await slow[0][0].read() == b""

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.discovery.found import MOST_ADDRESSES, Found
 from exporter.discovery.resolve import Listed
-from exporter.discovery.watcher import LINGER_NS, LONGEST_WAIT_NS, Watcher
+from exporter.discovery.watcher import LINGER_NS, LONGEST_WAIT_NS, TOGETHER, Watcher
 from exporter.errors import Reason, ScrapeError
 from exporter.ledger.changes import State
 from exporter.records import NS
@@ -28,16 +28,19 @@ class Told:
 
     def __init__(self) -> None:
         self.says: asyncio.Queue[Found | Exception] = asyncio.Queue()
-        self.tries = 0
+        self.tries = self.heard = 0
         self.away = False
 
     async def watch(self) -> AsyncGenerator[Found, None]:
         self.tries += 1
         while True:
             said = BROKEN if self.away else await self.says.get()
-            if isinstance(said, Exception):
-                raise said
-            yield said
+            try:
+                if isinstance(said, Exception):
+                    raise said
+                yield said
+            finally:
+                self.heard += not self.away
 
 
 class On:
@@ -52,9 +55,10 @@ class On:
 
     async def hears(self, *said: Found | Exception) -> None:
         """Told this, and heard all of it."""
+        before = self.source.heard
         for one in said:
             self.source.says.put_nowait(one)
-        await flies(self.clock, self.source.says.empty, "it is heard")
+        await flies(self.clock, lambda: self.source.heard - before == len(said), "it is heard")
         await asyncio.sleep(0)
 
     def listed(self) -> list[str]:
@@ -193,6 +197,18 @@ async def test_a_set_that_nobody_meant_is_refused_whole() -> None:
         await on.hears(hosts("a"), hosts(*map(str, range(MOST_ADDRESSES + 1))))
         await flies(on.clock, lambda: on.watcher.failures, "it is refused")
         assert (on.listed(), on.watcher.failures) == ([target("a")], {Reason.TOO_MANY_TARGETS: 1})
+
+
+async def test_others_have_their_turns_while_many_are_judged() -> None:
+    async with watching() as on:
+        await on.hears(hosts("a"))
+        on.source.says.put_nowait(hosts(*map(str, range(10 * TOGETHER))))
+        turns = 0
+        while on.listed() == [target("a")]:
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > 10
+        assert len(on.listed()) == 10 * TOGETHER
 
 
 async def test_what_does_not_match_is_left_out_and_the_first_of_two_alike_counts() -> None:

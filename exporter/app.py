@@ -32,7 +32,6 @@ from exporter.health import Health
 from exporter.ledger.changes import Changes, State
 from exporter.ledger.store import Store
 from exporter.loop import Upkeep
-from exporter.metering.meter import Measured
 from exporter.pricing.catalog import Catalog
 from exporter.publish.catalog import CATALOG, of_shard
 from exporter.publish.gate import Gate
@@ -47,7 +46,7 @@ from exporter.reloads import Reloads
 from exporter.sources.fetch import Fetcher
 from exporter.sources.pollers import Pollers
 from exporter.sources.target import Target, targets
-from exporter.waiting import first
+from exporter.waiting import Thread, first
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +98,9 @@ class App:
         self._reloads = Reloads(options.config_file, self._swap, clock)
         # One worker, so that whatever touches the ledger or the page happens in order, even after a cancellation.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ledger")
-        # One for all meters, so that what a cancelled scrape left running ends before the target's next one begins.
-        self._meter = ThreadPoolExecutor(1, thread_name_prefix="meter")
-        self._measuring = asyncio.Lock()  # held while a page is measured, and while the books take another config
+        # One for all meters, so that what a cancelled scrape left running ends before the target's next one begins, and
+        # before the books take another config.
+        self._meter = Thread("meter")
         self._meter_lock = asyncio.Lock()  # held while a reading is taken, and while the books take another config
         self._saved_at: float | None = None  # Unix seconds of the last transaction
         self._save_works = True
@@ -145,7 +144,7 @@ class App:
         finally:
             await self._in_worker(self._store.close)
             self._worker.shutdown()
-            self._meter.shutdown()
+            self._meter.close()
         log.info("stopped", extra={"ledger": self._options.storage_path})
 
     async def _serve(self, wanted: Sequence[Target]) -> None:
@@ -193,7 +192,7 @@ class App:
 
     async def _hold(self, config: Config) -> None:
         wanted = await self._in_worker(targets, config)
-        async with self._measuring, self._meter_lock:
+        async with self._meter.free, self._meter_lock:
             found = self._books.collect(self._clock.now())
             await self._in_worker(self._books.swap, found, config)
         self._config = config
@@ -216,7 +215,7 @@ class App:
         """A poller read a source (Sink). Cancelled while much is worked out, it changes nothing."""
         measured = None
         if isinstance(reading, Reading) and len(reading.samples) > MANY:
-            measured = await asyncio.shield(self._measure(reading))
+            measured = await self._meter.do(self._books.measure, reading)
         async with self._meter_lock:
             if isinstance(reading, Reading):
                 self._books.observe(reading, measured)
@@ -225,11 +224,6 @@ class App:
                     log.error("%s", refusal)
         self._health.good(reading.target, reading.engine, reading.at, seconds)
         self._note_tried()
-
-    async def _measure(self, reading: Reading) -> Measured | None:
-        """Ended by nobody: until the thread is done, no config may be swapped."""
-        async with self._measuring:
-            return await asyncio.get_running_loop().run_in_executor(self._meter, self._books.measure, reading)
 
     def failed(self, target: str, at: Instant, seconds: float, error: ScrapeError) -> None:  # noqa: ARG002 - Sink
         """A poller could not read a source (Sink)."""

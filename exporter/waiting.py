@@ -1,10 +1,15 @@
-"""Waiting: for whichever comes first, and for one's turn."""
+"""Waiting: for whichever comes first, for one's turn, and for a thread."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 async def first(*waits: Awaitable[object]) -> None:
@@ -41,3 +46,27 @@ class Turns:
     def _over(self) -> None:
         """Called at the start of the next turn."""
         self._began = None
+
+
+class Thread:
+    """Works beside the loop, on one thing at a time. Whoever waits for it may be cancelled: what has begun goes on to
+    its end, and what has not is never begun. Whoever has `free` knows that it does nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.free = asyncio.Lock()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What it returns or raises."""
+        await self.free.acquire()
+        try:
+            working = asyncio.wrap_future(self._executor.submit(work, *args, **kwargs))
+        except BaseException:
+            self.free.release()
+            raise
+        working.add_done_callback(lambda _: self.free.release())
+        return await asyncio.shield(working)
+
+    def close(self) -> None:
+        """Let it end; blocks until it has."""
+        self._executor.shutdown()

@@ -1,10 +1,13 @@
-"""Taking turns on one loop."""
+"""Taking turns on one loop, and beside it."""
 
 from __future__ import annotations
 
 import asyncio
+from threading import Event
 
-from exporter.waiting import Turns, first
+import pytest
+
+from exporter.waiting import Thread, Turns, first
 
 
 async def test_the_first_that_is_done_ends_the_wait_and_the_others() -> None:
@@ -46,3 +49,39 @@ async def test_who_waits_for_the_clock_alone_goes_on_at_once() -> None:
     turns = Turns()
     for _ in range(3):
         await turns.mine()
+
+
+async def test_what_a_thread_has_begun_keeps_it_busy_also_when_nobody_waits_for_it() -> None:
+    """A config is swapped where it is free: what it works on must not change under it."""
+    thread, began, end, log = Thread("test"), Event(), Event(), []
+
+    def work() -> None:
+        began.set()
+        end.wait(20)
+        log.append("begun")
+
+    waits = [asyncio.create_task(thread.do(work)), asyncio.create_task(thread.do(log.append, "not begun"))]
+    await asyncio.to_thread(began.wait, 20)
+    for wait in waits:
+        wait.cancel()
+    assert [type(error) for error in await asyncio.gather(*waits, return_exceptions=True)] == [
+        asyncio.CancelledError, asyncio.CancelledError,
+    ]  # fmt: skip
+    assert (thread.free.locked(), log) == (True, [])
+    end.set()
+    async with thread.free:
+        assert log == ["begun"]
+    assert await thread.do(lambda: "next") == "next"
+    thread.close()
+
+
+async def test_what_a_thread_raises_is_raised_and_it_is_free_again() -> None:
+    thread = Thread("test")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await thread.do(lambda: 1 // 0)
+    assert await thread.do(abs, -1) == 1
+    thread.close()
+    with pytest.raises(RuntimeError):
+        await thread.do(abs, -1)
+    assert not thread.free.locked()

@@ -168,8 +168,9 @@ class Held(asyncio.Protocol):
         elif self._opening:
             self._opening.cancel()
         elif self._client:
-            asyncio.get_running_loop().remove_reader(self._client)
-            self._client.close()
+            client, self._client = self._client, None
+            asyncio.get_running_loop().remove_reader(client)
+            client.close()
 
     def gone(self) -> None:
         """It is closed."""

@@ -43,8 +43,7 @@ def look_at(target: Target, pages: Pages, clock: Clock, driver: Callable[[], Gpu
     """What a poller calls at each of its slots. Whatever it has to remember between two of them is kept in it.
 
     `driver` gives the one way into the driver of this machine: at the first look and not before, so that a failure is a
-    failed scrape. `room` is for the series of all targets, and `turns` for their work on the
-    loop.
+    failed scrape. `room` is for the series of all targets, and `turns` for their work on the loop.
     """
     if target.name == NVML:
         return _asking(driver, clock)
